@@ -1,0 +1,129 @@
+/* config/train_config.h - the resolved YAML config of bitnet-train as plain structs (interface section 3).
+ *
+ * One table of keys (train_config.c) drives parsing, checking, defaults, --set, --print-config and the comparison on
+ * resume. Strings are owned by the config. */
+#ifndef BT_CONFIG_TRAIN_CONFIG_H
+#define BT_CONFIG_TRAIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum bt_stage_id { BT_STAGE0, BT_STAGE1, BT_STAGE1_9, BT_STAGE2, BT_STAGE3, BT_STAGE_COUNT };
+const char *bt_stage_name(enum bt_stage_id stage); /* "stage0" ... "stage1_9" */
+
+enum bt_cfg_shard_format { BT_CFG_LLMC, BT_CFG_NANOGPT };
+enum bt_cfg_weights { BT_WEIGHTS_TERNARY, BT_WEIGHTS_NONE };
+enum bt_cfg_activations { BT_ACTIVATIONS_INT8, BT_ACTIVATIONS_NONE };
+enum bt_cfg_curve { BT_CURVE_LINEAR, BT_CURVE_COSINE };
+enum bt_cfg_scheduler { BT_SCHEDULE_CONSTANT, BT_SCHEDULE_LINEAR, BT_SCHEDULE_COSINE, BT_SCHEDULE_WSD };
+enum bt_cfg_subln { BT_SUBLN_ONES, BT_SUBLN_CALIBRATED };
+enum bt_cfg_matmul { BT_MATMUL_AUTO, BT_MATMUL_FLOAT32, BT_MATMUL_INT8 };
+enum bt_cfg_gradient { BT_GRADIENT_AUTO, BT_GRADIENT_FLOAT32, BT_GRADIENT_INT16 };
+enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_KERNELS_AVX512 };
+
+struct bt_cfg_source {
+    char *path;    /* file or glob */
+    double weight; /* share of the tokens, > 0 */
+    enum bt_cfg_shard_format format;
+};
+
+struct bt_cfg_data {
+    struct bt_cfg_source *train;
+    size_t train_count;
+    struct bt_cfg_source *validation;
+    size_t validation_count;
+    int64_t max_seq_length;
+    bool packing;
+    int64_t separator_before, separator_after; /* token id, or -1: the model's own default */
+    bool shuffle;
+};
+
+struct bt_cfg_lambda_warmup {
+    bool enabled;
+    int64_t warmup_steps;
+    enum bt_cfg_curve schedule;
+    double min, max;
+};
+
+struct bt_cfg_optimizer {
+    double lr, beta1, beta2, eps, weight_decay; /* type: adamw */
+};
+
+struct bt_cfg_scheduler_keys {
+    enum bt_cfg_scheduler type;
+    int64_t warmup_steps;
+    double decay_ratio;
+    enum bt_cfg_curve decay_type;
+    double min_lr_ratio;
+};
+
+struct bt_cfg_train_stage { /* stage0 and stage2 */
+    bool present;           /* the config has this section */
+    enum bt_cfg_weights weights;         /* stage0: always none */
+    enum bt_cfg_activations activations; /* stage0: always none */
+    struct bt_cfg_lambda_warmup lambda_warmup;
+    int64_t max_steps, total_tokens; /* exactly one is > 0 in a checked config; 0: null */
+    int64_t batch_size, gradient_accumulation_steps;
+    double gradient_clipping; /* 0: off */
+    int64_t max_skipped_updates;
+    struct bt_cfg_optimizer optimizer;
+    struct bt_cfg_scheduler_keys scheduler;
+    bool has_data;           /* the stage has a `data` of its own; then: */
+    struct bt_cfg_data data; /* keys of `data` merged with those the stage replaces */
+};
+
+struct bt_cfg_stage1 {
+    bool insert_subln;
+    enum bt_cfg_subln subln_init;
+    char **exclude_layers;
+    size_t exclude_count;
+    int64_t calibration_tokens;
+};
+
+struct bt_train_config {
+    char *name, *output_dir;
+    uint64_t seed;
+    enum bt_stage_id stages[BT_STAGE_COUNT];
+    size_t stage_count;
+    char *model_path, *model_config; /* exactly one is not NULL */
+    struct bt_cfg_data data;
+    bool has_data;
+    struct bt_cfg_train_stage stage0, stage2;
+    struct bt_cfg_stage1 stage1;
+    struct {
+        int64_t save_interval, keep_last_n;
+        bool keep_best;
+    } checkpoint;
+    struct {
+        int64_t log_interval, eval_interval, eval_tokens;
+    } logging;
+    struct {
+        int64_t threads; /* 0: all */
+        enum bt_cfg_matmul matmul;
+        enum bt_cfg_gradient gradient;
+        enum bt_cfg_kernels kernels;
+    } compute;
+};
+
+/* Parses text (named `what` in errors), applies the `--set` assignments ("key.path=value", value parsed as YAML), checks
+ * every key and every bound. BT_EUSAGE with line, column and the nearest valid name; for a --set the argument is named
+ * instead of the place. ${NAME} is expanded in the config but not in what is printed. */
+enum bt_err bt_train_config_parse(const char *text, size_t size, const char *what, const char *const *sets,
+                                  size_t set_count, struct bt_train_config **ret_config, struct bt_diag *diag);
+enum bt_err bt_train_config_read(const char *path, const char *const *sets, size_t set_count,
+                                 struct bt_train_config **ret_config, struct bt_diag *diag);
+void bt_train_config_destroy(struct bt_train_config *config); /* takes NULL */
+
+/* Every key with its value, as YAML that runs the same. Free with bt_free; NULL when memory is out. */
+char *bt_train_config_print(const struct bt_train_config *config);
+
+/* Resume: the first key that differs between two configs and may not (all but compute.threads, logging, checkpoint).
+ * Writes its path to ret_key (bt_free) and both values as text, or NULL when there is none. `old_text` is a printed
+ * config, as found in a run folder. */
+enum bt_err bt_train_config_difference(const struct bt_train_config *config, const char *old_text, const char *what,
+                                       char **ret_key, char **ret_old, char **ret_new, struct bt_diag *diag);
+
+#endif

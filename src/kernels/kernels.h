@@ -1,0 +1,97 @@
+/* kernels/kernels.h - the arithmetic of the model, forward beside backward, as a table of functions.
+ *
+ * The plain C source is the specification. It is compiled once per instruction set (the table's entries) and once more
+ * with `real` = double for the finite-difference tests. Functions run parallel loops of their own; each thread owns what
+ * it writes and every sum has an order that does not depend on the number of threads. None allocates, does I/O or fails.
+ *
+ * Shapes are row-major; n counts tokens (rows). Buffers do not overlap unless a comment says so. */
+#ifndef BT_KERNELS_KERNELS_H
+#define BT_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+
+#ifndef BT_REAL
+#define BT_REAL float
+#endif
+typedef BT_REAL bt_real; /* float; double only inside the kernel tests */
+
+enum bt_activation { BT_ACT_SILU, BT_ACT_RELU2 };
+
+#define BT_IGNORE_LABEL (-100)
+
+struct bt_attention_shape {
+    size_t rows, seq;        /* n = rows * seq tokens; attention never crosses a row */
+    size_t heads, kv_heads;  /* query head i uses kv head i / (heads / kv_heads) */
+    size_t head_dim;
+    const int32_t *first;    /* (n): token i of a row sees j with first[i] <= j <= i, indices within the row;
+                                non-decreasing along a row. Window and documents are both said this way. */
+};
+
+struct bt_adamw {
+    float lr, beta1, beta2, eps, weight_decay; /* weight_decay 0 for gains and biases */
+    float gradient_scale;                      /* clipping: every gradient is multiplied by it first (1: not at all) */
+    float correction1, correction2;            /* 1 - beta^t, t counting applied updates from 1 */
+};
+
+struct bt_kernels {
+    enum bt_cpu_level level;
+
+    /* x (n, d) = table[ids]. Backward adds dx to dtable (vocab, d), tokens in order. */
+    void (*embedding_fwd)(bt_real *x, const bt_real *table, const int32_t *ids, size_t n, size_t d);
+    void (*embedding_bwd)(bt_real *dtable, const bt_real *dx, const int32_t *ids, size_t n, size_t d);
+
+    /* y = x * rstd * gain, rstd (n) = 1 / sqrt(mean(x^2) + eps); y may be x; rstd may be NULL.
+     * Also used per head: n = tokens * heads, d = head_dim.
+     * apply: y again from x and the saved rstd, the same bits as forward gave.
+     * Backward: dx += (or = when add is 0) the input gradient; dgain (d) += . dx may be dy. */
+    void (*rmsnorm_fwd)(bt_real *y, bt_real *rstd, const bt_real *x, const bt_real *gain, size_t n, size_t d,
+                        bt_real eps);
+    void (*rmsnorm_apply)(bt_real *y, const bt_real *x, const bt_real *gain, const bt_real *rstd, size_t n, size_t d);
+    void (*rmsnorm_bwd)(bt_real *dx, int add, bt_real *dgain, const bt_real *dy, const bt_real *x, const bt_real *gain,
+                        const bt_real *rstd, size_t n, size_t d);
+
+    /* Rotate-half RoPE in place on x (n, heads, head_dim); cosine and sine are (positions, head_dim / 2), position (n).
+     * Backward is the inverse rotation, in place. */
+    void (*rope_fwd)(bt_real *x, const bt_real *cosine, const bt_real *sine, const int32_t *position, size_t n,
+                     size_t heads, size_t head_dim);
+    void (*rope_bwd)(bt_real *dx, const bt_real *cosine, const bt_real *sine, const int32_t *position, size_t n,
+                     size_t heads, size_t head_dim);
+
+    /* out (n, heads, hd) = softmax(q k^T / sqrt(hd) + mask) v; lse (n, heads) = log of the softmax's denominator (with
+     * the maximum back in), kept for backward. In tiles: no buffer grows with seq^2.
+     * Backward overwrites dq (n, heads, hd), dk, dv (n, kv_heads, hd). delta: scratch (n, heads). */
+    void (*attention_fwd)(bt_real *out, bt_real *lse, const bt_real *q, const bt_real *k, const bt_real *v,
+                          const struct bt_attention_shape *s);
+    void (*attention_bwd)(bt_real *dq, bt_real *dk, bt_real *dv, bt_real *delta, const bt_real *dout,
+                          const bt_real *out, const bt_real *lse, const bt_real *q, const bt_real *k, const bt_real *v,
+                          const struct bt_attention_shape *s);
+
+    /* f = act(gate) * up over n elements. Backward overwrites dgate and dup; df may be dgate or dup. */
+    void (*glu_fwd)(bt_real *f, const bt_real *gate, const bt_real *up, size_t n, enum bt_activation act);
+    void (*glu_bwd)(bt_real *dgate, bt_real *dup, const bt_real *df, const bt_real *gate, const bt_real *up, size_t n,
+                    enum bt_activation act);
+
+    /* Rows of logits (n, vocab), labels (n), BT_IGNORE_LABEL = no loss. loss (n) in nats, double, 0 where ignored.
+     * With dlogits_scale != 0 the logits are overwritten by scale * (softmax - onehot), 0 in ignored rows; with 0 they
+     * are left alone. */
+    void (*cross_entropy)(double *loss, bt_real *logits, const int32_t *labels, size_t n, size_t vocab,
+                          bt_real dlogits_scale);
+
+    /* Elementwise helpers on large buffers. */
+    void (*add)(bt_real *y, const bt_real *x, size_t n);                          /* y += x */
+    void (*bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d);           /* y (n, d) += b (d) */
+    void (*bias_bwd)(bt_real *db, const bt_real *dy, size_t n, size_t d);         /* db (d) += column sums of dy */
+
+    /* p, m, v (n) in place from g (n), formula and order of semantics 5: decay, moments, step. */
+    void (*adamw)(bt_real *p, bt_real *m, bt_real *v, const bt_real *g, size_t n, const struct bt_adamw *a);
+    /* Sum of squares in double: blocks of 4096 summed on their own, then in order. Non-finite values come through. */
+    double (*sum_squares)(const bt_real *g, size_t n);
+};
+
+/* Fills the table for at most `level` (and at most what the machine has). */
+void bt_kernels_init(struct bt_kernels *kernels, enum bt_cpu_level level);
+
+#endif
