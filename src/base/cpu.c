@@ -1,0 +1,45 @@
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+/* The builtin asks cpuid and also whether the operating system saves the wide registers. */
+enum bt_cpu_level bt_cpu_level(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return BT_CPU_PORTABLE;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        return BT_CPU_AVX2;
+    return BT_CPU_AVX512;
+}
+#else
+enum bt_cpu_level bt_cpu_level(void)
+{
+    return BT_CPU_PORTABLE;
+}
+#endif
+
+const char *bt_cpu_level_name(enum bt_cpu_level level)
+{
+    static const char *const names[] = {
+        [BT_CPU_PORTABLE] = "portable",
+        [BT_CPU_AVX2] = "avx2",
+        [BT_CPU_AVX512] = "avx512",
+    };
+    return names[level];
+}
+
+int bt_cpu_count(void)
+{
+    cpu_set_t sets[16]; /* 16384 processors; the call fails when the kernel knows more than fit */
+    if (sched_getaffinity(0, sizeof sets, sets) == 0) {
+        const int count = CPU_COUNT_S(sizeof sets, sets);
+        if (count > 0)
+            return count;
+    }
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
