@@ -2,20 +2,23 @@
 #ifndef BT_IO_JSON_H
 #define BT_IO_JSON_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <jansson.h>
 
 #include "base/err.h"
 
 /* Parses one value, duplicate keys refused; `what` names the text in the error ("model/config.json"). BT_EINPUT. */
 enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag);
 enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *diag);
-/* Compact, keys in order of insertion, numbers so that reading gives the same double back. Free with bt_free. */
+/* Compact, keys in order of insertion, reals as the shortest text that reads back as the same double. flags: 0, or
+ * jansson's JSON_INDENT(n). NULL when memory is out; free with bt_free. */
 char *bt_json_text(const json_t *value, size_t flags);
-enum bt_err bt_json_replace(const char *path, const json_t *value, struct bt_diag *diag); /* indented, by bt_file_replace */
-enum bt_err bt_json_write(const char *path, const json_t *value, struct bt_diag *diag);   /* indented, straight to path */
+enum bt_err bt_json_replace(const char *path, const json_t *value,
+                            struct bt_diag *diag); /* indented, by bt_file_replace */
+enum bt_err bt_json_write(const char *path, const json_t *value, struct bt_diag *diag); /* indented, straight to path */
 /* A real number, or null when it is not finite. float32 values print as the shortest text that reads back the same. */
 json_t *bt_json_real(double value);
 json_t *bt_json_float(float value);
