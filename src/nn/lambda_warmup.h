@@ -1,6 +1,6 @@
-/* nn/lambda_warmup.h - the global quantisation strength. The method speaks of one global LambdaWarmup, and there is one: it
- * holds the schedule and the update number; the trainer reads it in one place and hands lambda to the layers as an
- * argument. */
+/* nn/lambda_warmup.h - the global quantisation strength. The method speaks of one global LambdaWarmup, and there is
+ * one: it holds the schedule and the update number; the trainer reads it in one place and hands lambda to the layers as
+ * an argument. */
 #ifndef BT_NN_LAMBDA_WARMUP_H
 #define BT_NN_LAMBDA_WARMUP_H
 

@@ -1,7 +1,8 @@
-/* nn/params.h - the parameter table: one row a tensor, under its Hugging Face name, at its place in a flat float32 buffer.
+/* nn/params.h - the parameter table: one row a tensor, under its Hugging Face name, at its place in a flat float32
+ * buffer.
  *
- * Parameters, gradients and both moments are flat buffers of `total` floats with this same layout; the optimizer, clipping,
- * checkpoints and export all walk the table. */
+ * Parameters, gradients and both moments are flat buffers of `total` floats with this same layout; the optimizer,
+ * clipping, checkpoints and export all walk the table. */
 #ifndef BT_NN_PARAMS_H
 #define BT_NN_PARAMS_H
 
@@ -13,22 +14,30 @@
 #include "nn/shape.h"
 
 enum bt_param_kind { /* order of the table: embedding, per layer these in order, final norm, head */
-    BT_P_EMBED,
-    BT_P_INPUT_NORM,
-    BT_P_Q, BT_P_Q_BIAS,
-    BT_P_K, BT_P_K_BIAS,
-    BT_P_V, BT_P_V_BIAS,
-    BT_P_Q_NORM, BT_P_K_NORM,
-    BT_P_ATTN_SUB_NORM,
-    BT_P_O, BT_P_O_BIAS,
-    BT_P_POST_NORM,
-    BT_P_GATE, BT_P_GATE_BIAS,
-    BT_P_UP, BT_P_UP_BIAS,
-    BT_P_FFN_SUB_NORM,
-    BT_P_DOWN, BT_P_DOWN_BIAS,
-    BT_P_FINAL_NORM,
-    BT_P_HEAD,
-    BT_P_KINDS
+                     BT_P_EMBED,
+                     BT_P_INPUT_NORM,
+                     BT_P_Q,
+                     BT_P_Q_BIAS,
+                     BT_P_K,
+                     BT_P_K_BIAS,
+                     BT_P_V,
+                     BT_P_V_BIAS,
+                     BT_P_Q_NORM,
+                     BT_P_K_NORM,
+                     BT_P_ATTN_SUB_NORM,
+                     BT_P_O,
+                     BT_P_O_BIAS,
+                     BT_P_POST_NORM,
+                     BT_P_GATE,
+                     BT_P_GATE_BIAS,
+                     BT_P_UP,
+                     BT_P_UP_BIAS,
+                     BT_P_FFN_SUB_NORM,
+                     BT_P_DOWN,
+                     BT_P_DOWN_BIAS,
+                     BT_P_FINAL_NORM,
+                     BT_P_HEAD,
+                     BT_P_KINDS
 };
 
 struct bt_param {
@@ -47,8 +56,8 @@ struct bt_param {
 struct bt_params {
     struct bt_param *list;
     size_t count;
-    size_t total; /* floats in a flat buffer, padding between tensors included (it stays zero) */
-    size_t elements; /* without the padding: "parameters" */
+    size_t total;                 /* floats in a flat buffer, padding between tensors included (it stays zero) */
+    size_t elements;              /* without the padding: "parameters" */
     const struct bt_shape *shape; /* borrowed */
 };
 

@@ -1,0 +1,107 @@
+#include "nn/bitlinear.h"
+
+#include "kernels/quantize.h"
+
+enum bt_operand { /* what a group's scratch holds at the moment */
+                  OPERAND_NONE = 0,
+                  OPERAND_CODES,       /* codes as floats: exact product */
+                  OPERAND_DEQUANTISED, /* xq */
+                  OPERAND_MIXED,       /* x + lambda (xq - x) */
+};
+
+void bt_bitlinear_prepare(const struct bt_bitlinear *layer)
+{
+    if (!layer->t)
+        return;
+    const size_t count = layer->in * layer->out;
+    *layer->s = bt_weight_scale(layer->w, count);
+    bt_weight_codes(layer->t, layer->w, count, *layer->s);
+}
+
+void bt_linear_input_begin(struct bt_linear_input *input, float lambda)
+{
+    input->operand = OPERAND_NONE;
+    if (input->codes && lambda > 0.0f)
+        bt_activation_codes(input->codes, input->a, input->x, input->n, input->d);
+}
+
+bool bt_bitlinear_needs_x(const struct bt_bitlinear *layer, float lambda)
+{
+    return !(layer->int8 && lambda == 1.0f);
+}
+
+static bool is_exact(const struct bt_bitlinear *layer, float lambda)
+{
+    return layer->t && layer->int8 && lambda == 1.0f;
+}
+
+/* The left operand in the asked form, made in the group's scratch unless it is there already from a sister layer. */
+static const float *input_operand(struct bt_linear_input *input, enum bt_operand form, float lambda)
+{
+    if (input->operand == (int)form)
+        return input->scratch;
+    input->operand = (int)form;
+    switch (form) {
+    case OPERAND_CODES:
+        bt_activation_codes_float(input->scratch, input->codes, input->n * input->d);
+        break;
+    case OPERAND_DEQUANTISED:
+        bt_activation_dequantize(input->scratch, input->codes, input->a, input->n, input->d);
+        break;
+    case OPERAND_MIXED:
+        bt_activation_mix(input->scratch, input->x, input->codes, input->a, input->n, input->d, lambda);
+        break;
+    case OPERAND_NONE:
+        break;
+    }
+    return input->scratch;
+}
+
+/* xe of the formulas. */
+static const float *effective_input(const struct bt_bitlinear *layer, struct bt_linear_input *input, float lambda)
+{
+    if (!layer->int8 || lambda == 0.0f)
+        return input->x;
+    return input_operand(input, lambda == 1.0f ? OPERAND_DEQUANTISED : OPERAND_MIXED, lambda);
+}
+
+/* we of the formulas. */
+static const float *effective_weight(const struct bt_bitlinear *layer, float lambda, float *we)
+{
+    const size_t count = layer->in * layer->out;
+    if (!layer->t || lambda == 0.0f)
+        return layer->w;
+    if (lambda == 1.0f)
+        bt_weight_dequantize(we, layer->t, count, *layer->s);
+    else
+        bt_weight_mix(we, layer->w, layer->t, count, *layer->s, lambda);
+    return we;
+}
+
+void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
+                      struct bt_linear_input *input, float *we)
+{
+    const size_t n = input->n, in = layer->in, out = layer->out;
+    if (is_exact(layer, lambda)) {
+        const float *codes = input_operand(input, OPERAND_CODES, lambda);
+        bt_weight_codes_float(we, layer->t, in * out);
+        bt_matmul_run(compute->matmul, BT_NT, n, out, in, codes, we, y, false);
+        bt_codes_finish(y, input->a, *layer->s, layer->bias, n, out);
+        return;
+    }
+    const float *xe = effective_input(layer, input, lambda);
+    bt_matmul_run(compute->matmul, BT_NT, n, out, in, xe, effective_weight(layer, lambda, we), y, false);
+    if (layer->bias)
+        compute->kernels.bias_fwd(y, layer->bias, n, out);
+}
+
+void bt_bitlinear_bwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *dx,
+                      bool add_dx, const float *dy, struct bt_linear_input *input, float *we)
+{
+    const size_t n = input->n, in = layer->in, out = layer->out;
+    const float *xe = effective_input(layer, input, lambda);
+    bt_matmul_run(compute->matmul, BT_NN, n, in, out, dy, effective_weight(layer, lambda, we), dx, add_dx);
+    bt_matmul_run(compute->matmul, BT_TN, out, in, n, dy, xe, layer->dw, true);
+    if (layer->dbias)
+        compute->kernels.bias_bwd(layer->dbias, dy, n, out);
+}

@@ -1,0 +1,297 @@
+#include "nn/block.h"
+
+static size_t max_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static float *take_floats(struct bt_arena *arena, size_t rows, size_t columns)
+{
+    return bt_arena_take(arena, rows, columns * sizeof(float));
+}
+
+/* The codes of one group's input and their scales. */
+static void carve_codes(int8_t **codes, float **a, struct bt_arena *arena, size_t n, size_t d)
+{
+    *codes = bt_arena_take(arena, n, d);
+    *a = take_floats(arena, n, 1);
+}
+
+void bt_block_saved_carve(struct bt_block_saved *saved, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
+                          bool int8)
+{
+    const size_t q_width = shape->heads * shape->head_dim, kv_width = shape->kv_heads * shape->head_dim;
+    saved->x_in = take_floats(arena, n, shape->hidden);
+    saved->x_mid = take_floats(arena, n, shape->hidden);
+    saved->input_rstd = take_floats(arena, n, 1);
+    saved->post_rstd = take_floats(arena, n, 1);
+    saved->q = take_floats(arena, n, q_width);
+    saved->k = take_floats(arena, n, kv_width);
+    saved->v = take_floats(arena, n, kv_width);
+    saved->o = take_floats(arena, n, q_width);
+    saved->lse = take_floats(arena, n, shape->heads);
+    saved->gate = take_floats(arena, n, shape->ffn);
+    saved->up = take_floats(arena, n, shape->ffn);
+    if (shape->qk_norm) {
+        saved->q_raw = take_floats(arena, n, q_width);
+        saved->k_raw = take_floats(arena, n, kv_width);
+        saved->q_rstd = take_floats(arena, n, shape->heads);
+        saved->k_rstd = take_floats(arena, n, shape->kv_heads);
+    }
+    if (shape->sub_norm) {
+        saved->o_rstd = take_floats(arena, n, 1);
+        saved->ffn_rstd = take_floats(arena, n, 1);
+    }
+    if (int8) {
+        carve_codes(&saved->h_codes, &saved->h_a, arena, n, shape->hidden);
+        carve_codes(&saved->o_codes, &saved->o_a, arena, n, q_width);
+        carve_codes(&saved->g_codes, &saved->g_a, arena, n, shape->hidden);
+        carve_codes(&saved->f_codes, &saved->f_a, arena, n, shape->ffn);
+    }
+}
+
+void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *arena, const struct bt_shape *shape,
+                            size_t n, bool gradients)
+{
+    const size_t q_width = shape->heads * shape->head_dim, kv_width = shape->kv_heads * shape->head_dim;
+    const size_t widest = max_of(shape->hidden, max_of(q_width, shape->ffn));
+    scratch->wide = take_floats(arena, n, widest);
+    scratch->operand = take_floats(arena, n, widest);
+    scratch->we = take_floats(arena, shape->hidden, max_of(q_width, shape->ffn));
+    if (!gradients)
+        return;
+    scratch->branch = take_floats(arena, n, widest);
+    scratch->normed = take_floats(arena, n, shape->hidden);
+    scratch->dh = take_floats(arena, n, shape->hidden);
+    scratch->dq = take_floats(arena, n, q_width);
+    scratch->dk = take_floats(arena, n, kv_width);
+    scratch->dv = take_floats(arena, n, kv_width);
+    scratch->delta = take_floats(arena, n, shape->heads);
+}
+
+static size_t tokens_of(const struct bt_block_context *c)
+{
+    return c->rows * c->seq;
+}
+
+static struct bt_linear_input group_input(const struct bt_block_context *c, size_t d, int8_t *codes, float *a,
+                                          const float *x)
+{
+    return (struct bt_linear_input){
+        .n = tokens_of(c), .d = d, .codes = codes, .a = a, .x = x, .scratch = c->scratch->operand};
+}
+
+static struct bt_attention_shape attention_shape(const struct bt_block *block, const struct bt_block_context *c)
+{
+    return (struct bt_attention_shape){.rows = c->rows,
+                                       .seq = c->seq,
+                                       .heads = c->shape->heads,
+                                       .kv_heads = c->shape->kv_heads,
+                                       .head_dim = c->shape->head_dim,
+                                       .first = block->window ? c->first_window : c->first};
+}
+
+static void norm_fwd(const struct bt_norm *norm, const struct bt_block_context *c, float *y, float *rstd,
+                     const float *x, size_t n, size_t d)
+{
+    c->compute->kernels.rmsnorm_fwd(y, rstd, x, norm->gain, n, d, c->shape->eps);
+}
+
+static void linear_fwd(const struct bt_bitlinear *layer, const struct bt_block_context *c, float *y,
+                       struct bt_linear_input *input)
+{
+    bt_bitlinear_fwd(layer, c->compute, c->lambda, y, input, c->scratch->we);
+}
+
+/* q, k and v as attention takes them: projected, normed per head (Qwen3), rotated. */
+static void project_qkv(struct bt_block *block, const struct bt_block_context *c)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_kernels *kernels = &c->compute->kernels;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c);
+    struct bt_linear_input h = group_input(c, shape->hidden, s->h_codes, s->h_a, c->scratch->wide);
+
+    norm_fwd(&block->input_norm, c, c->scratch->wide, s->input_rstd, s->x_in, n, shape->hidden);
+    bt_linear_input_begin(&h, c->lambda);
+    linear_fwd(&block->q, c, shape->qk_norm ? s->q_raw : s->q, &h);
+    linear_fwd(&block->k, c, shape->qk_norm ? s->k_raw : s->k, &h);
+    linear_fwd(&block->v, c, s->v, &h);
+    if (shape->qk_norm) {
+        norm_fwd(&block->q_norm, c, s->q, s->q_rstd, s->q_raw, n * shape->heads, shape->head_dim);
+        norm_fwd(&block->k_norm, c, s->k, s->k_rstd, s->k_raw, n * shape->kv_heads, shape->head_dim);
+    }
+    kernels->rope_fwd(s->q, c->cosine, c->sine, c->position, n, shape->heads, shape->head_dim);
+    kernels->rope_fwd(s->k, c->cosine, c->sine, c->position, n, shape->kv_heads, shape->head_dim);
+}
+
+static void attention_branch_fwd(struct bt_block *block, const struct bt_block_context *c)
+{
+    const struct bt_shape *shape = c->shape;
+    const size_t n = tokens_of(c), width = shape->heads * shape->head_dim;
+    const struct bt_attention_shape attention = attention_shape(block, c);
+    struct bt_block_saved *s = &block->saved;
+
+    project_qkv(block, c);
+    c->compute->kernels.attention_fwd(s->o, s->lse, s->q, s->k, s->v, &attention);
+    struct bt_linear_input o = group_input(c, width, s->o_codes, s->o_a, s->o);
+    if (shape->sub_norm) {
+        norm_fwd(&block->attn_sub_norm, c, c->scratch->wide, s->o_rstd, s->o, n, width);
+        o.x = c->scratch->wide;
+    }
+    bt_linear_input_begin(&o, c->lambda);
+    linear_fwd(&block->o, c, s->x_mid, &o);
+    c->compute->kernels.add(s->x_mid, s->x_in, n * shape->hidden);
+}
+
+static void ffn_branch_fwd(struct bt_block *block, const struct bt_block_context *c, float *x_out)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_kernels *kernels = &c->compute->kernels;
+    const size_t n = tokens_of(c);
+    struct bt_block_saved *s = &block->saved;
+    float *wide = c->scratch->wide;
+
+    norm_fwd(&block->post_norm, c, wide, s->post_rstd, s->x_mid, n, shape->hidden);
+    struct bt_linear_input h = group_input(c, shape->hidden, s->g_codes, s->g_a, wide);
+    bt_linear_input_begin(&h, c->lambda);
+    linear_fwd(&block->gate, c, s->gate, &h);
+    linear_fwd(&block->up, c, s->up, &h);
+
+    kernels->glu_fwd(wide, s->gate, s->up, n * shape->ffn, shape->act);
+    if (shape->sub_norm)
+        norm_fwd(&block->ffn_sub_norm, c, wide, s->ffn_rstd, wide, n, shape->ffn);
+    struct bt_linear_input f = group_input(c, shape->ffn, s->f_codes, s->f_a, wide);
+    bt_linear_input_begin(&f, c->lambda);
+    linear_fwd(&block->down, c, x_out, &f);
+    kernels->add(x_out, s->x_mid, n * shape->hidden);
+}
+
+void bt_block_fwd(struct bt_block *block, const struct bt_block_context *c, float *x_out)
+{
+    attention_branch_fwd(block, c);
+    ffn_branch_fwd(block, c, x_out);
+}
+
+static void linear_bwd(const struct bt_bitlinear *layer, const struct bt_block_context *c, float *dx, bool add,
+                       const float *dy, struct bt_linear_input *input)
+{
+    bt_bitlinear_bwd(layer, c->compute, c->lambda, dx, add, dy, input, c->scratch->we);
+}
+
+static void norm_bwd(const struct bt_norm *norm, const struct bt_block_context *c, float *dx, bool add, const float *dy,
+                     const float *x, const float *rstd, size_t n, size_t d)
+{
+    c->compute->kernels.rmsnorm_bwd(dx, add, norm->dgain, dy, x, norm->gain, rstd, n, d);
+}
+
+/* A norm's output once more, for the layers that need it at this lambda. */
+static const float *norm_again(const struct bt_norm *norm, const struct bt_block_context *c, float *y, const float *x,
+                               const float *rstd, size_t n, size_t d)
+{
+    c->compute->kernels.rmsnorm_apply(y, x, norm->gain, rstd, n, d);
+    return y;
+}
+
+/* branch <- gradient of f = act(gate) * up. */
+static void down_bwd(struct bt_block *block, const struct bt_block_context *c, const float *dx)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_kernels *kernels = &c->compute->kernels;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c);
+    float *f = c->scratch->wide, *df = c->scratch->branch;
+    const bool normed = shape->sub_norm && bt_bitlinear_needs_x(&block->down, c->lambda);
+    struct bt_linear_input input = group_input(c, shape->ffn, s->f_codes, s->f_a, f);
+
+    kernels->glu_fwd(f, s->gate, s->up, n * shape->ffn, shape->act);
+    if (normed)
+        kernels->rmsnorm_apply(f, f, block->ffn_sub_norm.gain, s->ffn_rstd, n, shape->ffn);
+    linear_bwd(&block->down, c, df, false, dx, &input);
+    if (!shape->sub_norm)
+        return;
+    if (normed) /* the norm wants its input back */
+        kernels->glu_fwd(f, s->gate, s->up, n * shape->ffn, shape->act);
+    norm_bwd(&block->ffn_sub_norm, c, df, false, df, f, s->ffn_rstd, n, shape->ffn);
+}
+
+static void ffn_branch_bwd(struct bt_block *block, const struct bt_block_context *c, float *dx)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_block_scratch *scratch = c->scratch;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c);
+    float *dgate = scratch->branch, *dup = scratch->wide;
+    struct bt_linear_input h = group_input(c, shape->hidden, s->g_codes, s->g_a, NULL);
+
+    down_bwd(block, c, dx);
+    c->compute->kernels.glu_bwd(dgate, dup, scratch->branch, s->gate, s->up, n * shape->ffn, shape->act);
+    if (bt_bitlinear_needs_x(&block->gate, c->lambda) || bt_bitlinear_needs_x(&block->up, c->lambda))
+        h.x = norm_again(&block->post_norm, c, scratch->normed, s->x_mid, s->post_rstd, n, shape->hidden);
+    linear_bwd(&block->gate, c, scratch->dh, false, dgate, &h);
+    linear_bwd(&block->up, c, scratch->dh, true, dup, &h);
+    norm_bwd(&block->post_norm, c, dx, true, scratch->dh, s->x_mid, s->post_rstd, n, shape->hidden);
+}
+
+/* branch <- gradient of attention's output. */
+static void o_bwd(struct bt_block *block, const struct bt_block_context *c, const float *dx)
+{
+    const struct bt_shape *shape = c->shape;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c), width = shape->heads * shape->head_dim;
+    float *dout = c->scratch->branch;
+    struct bt_linear_input input = group_input(c, width, s->o_codes, s->o_a, s->o);
+
+    if (shape->sub_norm && bt_bitlinear_needs_x(&block->o, c->lambda))
+        input.x = norm_again(&block->attn_sub_norm, c, c->scratch->wide, s->o, s->o_rstd, n, width);
+    linear_bwd(&block->o, c, dout, false, dx, &input);
+    if (shape->sub_norm)
+        norm_bwd(&block->attn_sub_norm, c, dout, false, dout, s->o, s->o_rstd, n, width);
+}
+
+/* Through RoPE and the per-head norms, to the outputs of the projections; in place. */
+static void qk_bwd(struct bt_block *block, const struct bt_block_context *c)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_block_scratch *scratch = c->scratch;
+    const struct bt_kernels *kernels = &c->compute->kernels;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c);
+
+    kernels->rope_bwd(scratch->dq, c->cosine, c->sine, c->position, n, shape->heads, shape->head_dim);
+    kernels->rope_bwd(scratch->dk, c->cosine, c->sine, c->position, n, shape->kv_heads, shape->head_dim);
+    if (!shape->qk_norm)
+        return;
+    norm_bwd(&block->q_norm, c, scratch->dq, false, scratch->dq, s->q_raw, s->q_rstd, n * shape->heads,
+             shape->head_dim);
+    norm_bwd(&block->k_norm, c, scratch->dk, false, scratch->dk, s->k_raw, s->k_rstd, n * shape->kv_heads,
+             shape->head_dim);
+}
+
+static void attention_branch_bwd(struct bt_block *block, const struct bt_block_context *c, float *dx)
+{
+    const struct bt_shape *shape = c->shape;
+    const struct bt_block_scratch *scratch = c->scratch;
+    struct bt_block_saved *s = &block->saved;
+    const size_t n = tokens_of(c);
+    const struct bt_attention_shape attention = attention_shape(block, c);
+    struct bt_linear_input h = group_input(c, shape->hidden, s->h_codes, s->h_a, NULL);
+
+    o_bwd(block, c, dx);
+    c->compute->kernels.attention_bwd(scratch->dq, scratch->dk, scratch->dv, scratch->delta, scratch->branch, s->o,
+                                      s->lse, s->q, s->k, s->v, &attention);
+    qk_bwd(block, c);
+    if (bt_bitlinear_needs_x(&block->q, c->lambda) || bt_bitlinear_needs_x(&block->k, c->lambda) ||
+        bt_bitlinear_needs_x(&block->v, c->lambda))
+        h.x = norm_again(&block->input_norm, c, scratch->normed, s->x_in, s->input_rstd, n, shape->hidden);
+    linear_bwd(&block->q, c, scratch->dh, false, scratch->dq, &h);
+    linear_bwd(&block->k, c, scratch->dh, true, scratch->dk, &h);
+    linear_bwd(&block->v, c, scratch->dh, true, scratch->dv, &h);
+    norm_bwd(&block->input_norm, c, dx, true, scratch->dh, s->x_in, s->input_rstd, n, shape->hidden);
+}
+
+void bt_block_bwd(struct bt_block *block, const struct bt_block_context *c, float *dx)
+{
+    ffn_branch_bwd(block, c, dx);
+    attention_branch_bwd(block, c, dx);
+}

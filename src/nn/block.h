@@ -1,0 +1,79 @@
+/* nn/block.h - one decoder block: attention and feed-forward, each behind its norm, with the SubLN norms of a BitNet
+ * model before the two output projections (semantics section 2). */
+#ifndef BT_NN_BLOCK_H
+#define BT_NN_BLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "nn/batch.h"
+#include "nn/bitlinear.h"
+#include "nn/compute.h"
+#include "nn/params.h"
+#include "nn/shape.h"
+
+struct bt_norm { /* views */
+    const float *gain;
+    float *dgain; /* NULL in a model without gradients */
+};
+
+/* What forward saves for backward, one set a block. n = tokens. */
+struct bt_block_saved {
+    float *x_in;                                   /* (n, hidden) the block's input */
+    float *x_mid;                                  /* (n, hidden) after the attention's residual */
+    float *input_rstd;                             /* (n) */
+    float *q, *k, *v;                              /* (n, heads | kv_heads, head_dim) as attention takes them */
+    float *q_raw, *k_raw;                          /* before q_norm and k_norm; qk_norm only */
+    float *q_rstd, *k_rstd;                        /* (n, heads | kv_heads) */
+    float *o, *lse;                                /* (n, heads, head_dim), (n, heads): attention's output */
+    float *o_rstd;                                 /* (n) of attn_sub_norm */
+    float *post_rstd;                              /* (n) */
+    float *gate, *up;                              /* (n, ffn) */
+    float *ffn_rstd;                               /* (n) of ffn_sub_norm */
+    int8_t *h_codes, *o_codes, *g_codes, *f_codes; /* inputs of q k v | o | gate up | down */
+    float *h_a, *o_a, *g_a, *f_a;                  /* (n) their scales */
+};
+
+struct bt_block {
+    struct bt_norm input_norm, post_norm, q_norm, k_norm, attn_sub_norm, ffn_sub_norm;
+    struct bt_bitlinear q, k, v, o, gate, up, down;
+    struct bt_block_saved saved;
+    size_t window; /* 0: none */
+};
+
+/* Buffers shared by all blocks; d = max(hidden, heads * head_dim, ffn). */
+struct bt_block_scratch {
+    float *wide;    /* (n, d) norm outputs, f */
+    float *operand; /* (n, d) left operands of products */
+    float *branch;  /* (n, d) gradient inside a branch */
+    float *normed;  /* (n, hidden) a norm's output made again in backward */
+    float *dh;      /* (n, hidden) */
+    float *dq, *dk, *dv, *delta;
+    float *we; /* the largest linear's weights */
+};
+
+struct bt_block_context { /* what a pass hands to every block */
+    const struct bt_shape *shape;
+    const struct bt_compute *compute;
+    const struct bt_block_scratch *scratch;
+    const float *cosine, *sine;  /* (positions, head_dim / 2) */
+    const int32_t *position;     /* (n) */
+    const int32_t *first;        /* (n) documents only */
+    const int32_t *first_window; /* (n) documents and window; equals first where there is none */
+    size_t rows, seq;
+    float lambda;
+};
+
+/* Reserves what a block saves for n tokens; codes only with int8. */
+void bt_block_saved_carve(struct bt_block_saved *saved, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
+                          bool int8);
+void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *arena, const struct bt_shape *shape,
+                            size_t n, bool gradients);
+
+/* x_out (n, hidden) from block->saved.x_in, which the caller has filled; it overlaps nothing saved. */
+void bt_block_fwd(struct bt_block *block, const struct bt_block_context *context, float *x_out);
+/* dx (n, hidden): the gradient of the block's output, turned in place into that of its input. */
+void bt_block_bwd(struct bt_block *block, const struct bt_block_context *context, float *dx);
+
+#endif

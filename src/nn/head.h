@@ -1,0 +1,44 @@
+/* nn/head.h - final norm, output head and cross entropy, in slices of rows: logits of a slice, its losses, its
+ * gradient, then the slice's part of dx and of the head's gradient. The full logits matrix never exists. */
+#ifndef BT_NN_HEAD_H
+#define BT_NN_HEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "nn/block.h"
+#include "nn/compute.h"
+#include "nn/shape.h"
+
+struct bt_head {    /* memory of the slices */
+    size_t slice;   /* rows of a slice: a function of the shape alone */
+    float *normed;  /* (n, hidden) */
+    float *rstd;    /* (n) */
+    float *dnormed; /* (n, hidden); NULL without gradients */
+    float *logits;  /* (slice, vocab) */
+    double *loss;   /* (n) */
+};
+
+struct bt_head_context { /* one pass; all borrowed */
+    const struct bt_shape *shape;
+    const struct bt_compute *compute;
+    struct bt_norm norm;
+    const float *weight; /* (vocab, hidden) */
+    float *dweight;
+    const float *x; /* (n, hidden) */
+    const int32_t *labels;
+    size_t n;
+};
+
+void bt_head_carve(struct bt_head *head, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
+                   bool gradients);
+/* Sum of the losses, in nats. */
+double bt_head_loss(struct bt_head *head, const struct bt_head_context *c);
+/* The same; dx (n, hidden) is overwritten with the gradient of scale * sum, dweight and the gain's gradient are added
+ * to. */
+double bt_head_backward(struct bt_head *head, const struct bt_head_context *c, float scale, float *dx);
+/* logits (n, vocab). */
+void bt_head_logits(struct bt_head *head, const struct bt_head_context *c, float *logits);
+
+#endif

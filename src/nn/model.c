@@ -1,0 +1,269 @@
+#include "nn/model.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "nn/block.h"
+#include "nn/head.h"
+#include "nn/rope_table.h"
+
+struct bt_model {
+    struct bt_arena arena;
+    const struct bt_params *params;
+    const struct bt_shape *shape;
+    const struct bt_compute *compute;
+    struct bt_model_options options;
+    const float *weights;
+    float *gradients;
+    struct bt_block *blocks; /* (layers) */
+    struct bt_block_scratch scratch;
+    struct bt_head head;
+    float *x_last;         /* (n, hidden) input of the final norm */
+    float *dx;             /* (n, hidden) */
+    float *cosine, *sine;  /* (seq, head_dim / 2) */
+    int32_t *first_window; /* (n) */
+};
+
+/* The views of one tensor in the flat buffers; NULL where the shape has none, and while the arena is only measured. */
+static const float *weight_of(const struct bt_model *m, enum bt_param_kind kind, size_t layer)
+{
+    const struct bt_param *p = bt_params_get(m->params, kind, layer);
+    return p && m->weights ? m->weights + p->offset : NULL;
+}
+
+static float *gradient_of(const struct bt_model *m, enum bt_param_kind kind, size_t layer)
+{
+    const struct bt_param *p = bt_params_get(m->params, kind, layer);
+    return p && m->gradients ? m->gradients + p->offset : NULL;
+}
+
+static struct bt_norm norm_of(const struct bt_model *m, enum bt_param_kind kind, size_t layer)
+{
+    return (struct bt_norm){.gain = weight_of(m, kind, layer), .dgain = gradient_of(m, kind, layer)};
+}
+
+static struct bt_bitlinear linear_of(struct bt_model *m, struct bt_arena *arena, enum bt_param_kind kind, size_t layer)
+{
+    const struct bt_param *p = bt_params_get(m->params, kind, layer);
+    const enum bt_param_kind bias = (enum bt_param_kind)(kind + 1); /* the table keeps a bias behind its weight */
+    struct bt_bitlinear linear = {.in = p->shape[1],
+                                  .out = p->shape[0],
+                                  .w = weight_of(m, kind, layer),
+                                  .dw = gradient_of(m, kind, layer),
+                                  .bias = weight_of(m, bias, layer),
+                                  .dbias = gradient_of(m, bias, layer)};
+    if (p->excluded)
+        return linear;
+    linear.int8 = m->options.int8_activations;
+    if (m->options.ternary_weights) {
+        linear.t = bt_arena_take(arena, p->count, 1);
+        linear.s = bt_arena_take(arena, 1, sizeof(float));
+    }
+    return linear;
+}
+
+static void carve_block(struct bt_model *m, struct bt_arena *arena, struct bt_block *block, size_t layer, size_t n)
+{
+    memset(block, 0, sizeof *block);
+    block->input_norm = norm_of(m, BT_P_INPUT_NORM, layer);
+    block->post_norm = norm_of(m, BT_P_POST_NORM, layer);
+    block->q_norm = norm_of(m, BT_P_Q_NORM, layer);
+    block->k_norm = norm_of(m, BT_P_K_NORM, layer);
+    block->attn_sub_norm = norm_of(m, BT_P_ATTN_SUB_NORM, layer);
+    block->ffn_sub_norm = norm_of(m, BT_P_FFN_SUB_NORM, layer);
+    block->q = linear_of(m, arena, BT_P_Q, layer);
+    block->k = linear_of(m, arena, BT_P_K, layer);
+    block->v = linear_of(m, arena, BT_P_V, layer);
+    block->o = linear_of(m, arena, BT_P_O, layer);
+    block->gate = linear_of(m, arena, BT_P_GATE, layer);
+    block->up = linear_of(m, arena, BT_P_UP, layer);
+    block->down = linear_of(m, arena, BT_P_DOWN, layer);
+    block->window = layer >= m->shape->window_from ? m->shape->window : 0;
+    bt_block_saved_carve(&block->saved, arena, m->shape, n, m->options.int8_activations);
+}
+
+/* Sizes the arena (without a base) or lays the model out in it. */
+static void carve(struct bt_model *m, struct bt_arena *arena)
+{
+    const struct bt_shape *shape = m->shape;
+    const size_t n = m->options.rows * m->options.seq, half = shape->head_dim / 2;
+    struct bt_block measured;
+
+    m->blocks = bt_arena_take(arena, shape->layers, sizeof *m->blocks);
+    for (size_t i = 0; i < shape->layers; i++)
+        carve_block(m, arena, m->blocks ? &m->blocks[i] : &measured, i, n);
+    bt_block_scratch_carve(&m->scratch, arena, shape, n, m->options.gradients);
+    bt_head_carve(&m->head, arena, shape, n, m->options.gradients);
+    m->x_last = bt_arena_take(arena, n, shape->hidden * sizeof(float));
+    m->dx = m->options.gradients ? bt_arena_take(arena, n, shape->hidden * sizeof(float)) : NULL;
+    m->cosine = bt_arena_take(arena, m->options.seq, half * sizeof(float));
+    m->sine = bt_arena_take(arena, m->options.seq, half * sizeof(float));
+    m->first_window = bt_arena_take(arena, n, sizeof(int32_t));
+}
+
+size_t bt_model_memory(const struct bt_params *params, const struct bt_model_options *options)
+{
+    struct bt_model m = {.params = params, .shape = params->shape, .options = *options};
+    struct bt_arena measure = {0};
+    carve(&m, &measure);
+    return measure.overflow ? 0 : measure.used;
+}
+
+static enum bt_err check_exact(const struct bt_shape *shape, const struct bt_model_options *options,
+                               struct bt_diag *diag)
+{
+    const size_t attention = shape->heads * shape->head_dim;
+    const size_t wide = attention > shape->hidden ? attention : shape->hidden;
+    const size_t in = shape->ffn > wide ? shape->ffn : wide;
+    if (options->ternary_weights && options->int8_activations && in > BT_EXACT_MAX_IN)
+        return bt_fail(diag, BT_EINPUT,
+                       "a linear layer has %zu inputs; the exact product of int8 codes takes at most %u", in,
+                       BT_EXACT_MAX_IN);
+    return BT_OK;
+}
+
+enum bt_err bt_model_create(const struct bt_params *params, const struct bt_model_options *options,
+                            const float *weights, float *gradients, const struct bt_compute *compute,
+                            struct bt_model **ret_model, struct bt_diag *diag)
+{
+    const size_t size = bt_model_memory(params, options);
+    enum bt_err err = check_exact(params->shape, options, diag);
+    if (err)
+        return err;
+    struct bt_model *m = bt_zalloc(1, sizeof *m);
+    if (!m || !size || !bt_arena_init(&m->arena, size)) {
+        bt_free(m);
+        return bt_fail(diag, BT_ENOMEM, "out of memory: the model's activations need %zu bytes", size);
+    }
+    m->params = params;
+    m->shape = params->shape;
+    m->compute = compute;
+    m->options = *options;
+    m->weights = weights;
+    m->gradients = gradients;
+    carve(m, &m->arena);
+    bt_rope_table(m->cosine, m->sine, options->seq, m->shape->head_dim, &m->shape->rope);
+    *ret_model = m;
+    return BT_OK;
+}
+
+void bt_model_destroy(struct bt_model *model)
+{
+    if (!model)
+        return;
+    bt_arena_finish(&model->arena);
+    bt_free(model);
+}
+
+void bt_model_prepare(struct bt_model *model)
+{
+    for (size_t i = 0; i < model->shape->layers; i++) {
+        const struct bt_block *b = &model->blocks[i];
+        const struct bt_bitlinear *layers[] = {&b->q, &b->k, &b->v, &b->o, &b->gate, &b->up, &b->down};
+        for (size_t j = 0; j < sizeof layers / sizeof *layers; j++)
+            bt_bitlinear_prepare(layers[j]);
+    }
+}
+
+/* first, moved on where a sliding window hides more: token i sees j with i - window < j. */
+static const int32_t *windowed_first(struct bt_model *m, const struct bt_batch *batch)
+{
+    const size_t window = m->shape->window;
+    if (!window || window >= batch->seq)
+        return batch->first;
+    for (size_t r = 0; r < batch->rows; r++)
+        for (size_t i = 0; i < batch->seq; i++) {
+            const size_t at = r * batch->seq + i;
+            const int32_t reach = i + 1 > window ? (int32_t)(i + 1 - window) : 0;
+            m->first_window[at] = batch->first[at] > reach ? batch->first[at] : reach;
+        }
+    return m->first_window;
+}
+
+static struct bt_block_context context_of(struct bt_model *m, const struct bt_batch *batch, float lambda)
+{
+    assert(batch->rows <= m->options.rows && batch->seq == m->options.seq);
+    return (struct bt_block_context){.shape = m->shape,
+                                     .compute = m->compute,
+                                     .scratch = &m->scratch,
+                                     .cosine = m->cosine,
+                                     .sine = m->sine,
+                                     .position = batch->position,
+                                     .first = batch->first,
+                                     .first_window = windowed_first(m, batch),
+                                     .rows = batch->rows,
+                                     .seq = batch->seq,
+                                     .lambda = lambda};
+}
+
+static float *block_input(const struct bt_model *m, size_t i)
+{
+    return i < m->shape->layers ? m->blocks[i].saved.x_in : m->x_last;
+}
+
+static void forward(struct bt_model *m, const struct bt_block_context *context, const struct bt_batch *batch)
+{
+    m->compute->kernels.embedding_fwd(block_input(m, 0), weight_of(m, BT_P_EMBED, 0), batch->ids,
+                                      batch->rows * batch->seq, m->shape->hidden);
+    for (size_t i = 0; i < m->shape->layers; i++)
+        bt_block_fwd(&m->blocks[i], context, block_input(m, i + 1));
+}
+
+static struct bt_head_context head_context(const struct bt_model *m, const struct bt_batch *batch)
+{
+    return (struct bt_head_context){.shape = m->shape,
+                                    .compute = m->compute,
+                                    .norm = norm_of(m, BT_P_FINAL_NORM, 0),
+                                    .weight = weight_of(m, BT_P_HEAD, 0),
+                                    .dweight = gradient_of(m, BT_P_HEAD, 0),
+                                    .x = m->x_last,
+                                    .labels = batch->labels,
+                                    .n = batch->rows * batch->seq};
+}
+
+double bt_model_loss(struct bt_model *m, const struct bt_batch *batch, float lambda)
+{
+    const struct bt_block_context context = context_of(m, batch, lambda);
+    const struct bt_head_context head = head_context(m, batch);
+    forward(m, &context, batch);
+    return bt_head_loss(&m->head, &head);
+}
+
+double bt_model_backward(struct bt_model *m, const struct bt_batch *batch, float lambda, float scale)
+{
+    const struct bt_block_context context = context_of(m, batch, lambda);
+    const struct bt_head_context head = head_context(m, batch);
+    forward(m, &context, batch);
+    const double loss = bt_head_backward(&m->head, &head, scale, m->dx);
+    for (size_t i = m->shape->layers; i-- > 0;)
+        bt_block_bwd(&m->blocks[i], &context, m->dx);
+    m->compute->kernels.embedding_bwd(gradient_of(m, BT_P_EMBED, 0), m->dx, batch->ids, batch->rows * batch->seq,
+                                      m->shape->hidden);
+    return loss;
+}
+
+void bt_model_logits(struct bt_model *m, const struct bt_batch *batch, float lambda, float *logits)
+{
+    const struct bt_block_context context = context_of(m, batch, lambda);
+    const struct bt_head_context head = head_context(m, batch);
+    forward(m, &context, batch);
+    bt_head_logits(&m->head, &head, logits);
+}
+
+const float *bt_model_hidden(const struct bt_model *m, size_t i)
+{
+    return block_input(m, i);
+}
+
+void bt_model_branch_squares(struct bt_model *m, size_t i, size_t n, double *ret_attn, double *ret_ffn)
+{
+    const struct bt_kernels *kernels = &m->compute->kernels;
+    const struct bt_shape *shape = m->shape;
+    const struct bt_block_saved *saved = &m->blocks[i].saved;
+    float *f = m->scratch.wide;
+    *ret_attn = kernels->sum_squares(saved->o, n * shape->heads * shape->head_dim);
+    kernels->glu_fwd(f, saved->gate, saved->up, n * shape->ffn, shape->act);
+    *ret_ffn = kernels->sum_squares(f, n * shape->ffn);
+}

@@ -1,0 +1,56 @@
+/* nn/model.h - a decoder of the Llama family, forward and backward, over memory that is sized once.
+ *
+ *   ids -> embedding -> blocks -> final norm -> head and cross entropy, in slices of rows
+ *
+ * The model borrows its parameter table and the flat buffers of weights and gradients; all else it needs lies in one
+ * arena. A pass allocates nothing. */
+#ifndef BT_NN_MODEL_H
+#define BT_NN_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "nn/batch.h"
+#include "nn/compute.h"
+#include "nn/params.h"
+
+struct bt_model_options {
+    size_t rows, seq;     /* the largest batch; seq is also the number of RoPE positions */
+    bool ternary_weights; /* linear layers are quantised (but for params' excluded ones) */
+    bool int8_activations;
+    bool gradients; /* false: forward only, no backward buffers */
+};
+
+struct bt_model;
+
+/* Bytes of the model's own memory: codes, saved activations, scratch. 0 when the sizes overflow. */
+size_t bt_model_memory(const struct bt_params *params, const struct bt_model_options *options);
+
+/* params, weights, gradients (NULL without options->gradients) and compute are borrowed and outlive the model.
+ * BT_ENOMEM; BT_EINPUT when a row is too long for the exact product. */
+enum bt_err bt_model_create(const struct bt_params *params, const struct bt_model_options *options,
+                            const float *weights, float *gradients, const struct bt_compute *compute,
+                            struct bt_model **ret_model, struct bt_diag *diag);
+void bt_model_destroy(struct bt_model *model); /* takes NULL */
+
+/* Ternary codes and scales of all weights: once after every change of the weights, before the passes that use them. */
+void bt_model_prepare(struct bt_model *model);
+
+/* Forward. Returns the sum of the losses over the batch's labels, in nats. batch->rows <= options.rows; seq as created.
+ */
+double bt_model_loss(struct bt_model *model, const struct bt_batch *batch, float lambda);
+/* Forward and backward: adds to the gradients those of (sum of losses) * scale. Returns the sum of the losses,
+ * unscaled. */
+double bt_model_backward(struct bt_model *model, const struct bt_batch *batch, float lambda, float scale);
+
+/* Forward, and the logits (n, vocab) of every position: for tests and small batches. */
+void bt_model_logits(struct bt_model *model, const struct bt_batch *batch, float lambda, float *logits);
+/* After a forward: the input of block i (i < layers), or of the final norm (i = layers), (n, hidden). */
+const float *bt_model_hidden(const struct bt_model *model, size_t i);
+/* After a forward: sums of squares, in double, over the batch's first n tokens, of what enters (or would enter) block
+ * i's attn_sub_norm and ffn_sub_norm. */
+void bt_model_branch_squares(struct bt_model *model, size_t i, size_t n, double *ret_attn, double *ret_ffn);
+
+#endif
