@@ -3,6 +3,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Names that come out of files are quoted in the sentences, and may hold anything. */
+static void blank_control_characters(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = ' ';
+}
+
 enum bt_err bt_fail(struct bt_diag *diag, enum bt_err err, const char *format, ...)
 {
     if (diag) {
@@ -10,6 +18,7 @@ enum bt_err bt_fail(struct bt_diag *diag, enum bt_err err, const char *format, .
         va_start(args, format);
         vsnprintf(diag->text, sizeof diag->text, format, args);
         va_end(args);
+        blank_control_characters(diag->text);
     }
     return err;
 }

@@ -20,15 +20,18 @@ void bt_map_close(struct bt_map *map);                                          
 /* A file being written under the name it is given (a temporary one, or one inside a temporary folder). Buffered. */
 struct bt_out;
 enum bt_err bt_out_open(const char *path, struct bt_out **ret_out, struct bt_diag *diag);
+/* The same for path + ".tmp", which closing renames to path: the old file stays whole until the new one is. */
+enum bt_err bt_out_replace(const char *path, struct bt_out **ret_out, struct bt_diag *diag);
 enum bt_err bt_out_write(struct bt_out *out, const void *data, size_t size, struct bt_diag *diag);
 /* Flushes, syncs and closes; always frees out. bt_out_hash is the XXH3-64 of all that was written so far. */
 enum bt_err bt_out_close(struct bt_out *out, struct bt_diag *diag);
-void bt_out_abandon(struct bt_out *out); /* closes without syncing; takes NULL */
+void bt_out_abandon(struct bt_out *out); /* closes without syncing, removes a ".tmp"; takes NULL */
 uint64_t bt_out_hash(const struct bt_out *out);
 
 /* Writes a whole file under the name it is given, synced: for files inside a temporary folder. */
 enum bt_err bt_file_write(const char *path, const void *data, size_t size, struct bt_diag *diag);
-/* Replaces path whole: path + ".tmp" is written, synced and renamed, and the folder synced. */
+/* Replaces path whole: path + ".tmp" is written, synced and renamed, and the folder synced. A failure leaves the old
+ * file or the new one; what a kill leaves beside it, the next call overwrites. */
 enum bt_err bt_file_replace(const char *path, const void *data, size_t size, struct bt_diag *diag);
 /* Renames a finished folder or file into place (the target must not exist, or be an empty folder) and syncs the
  * parents. */
@@ -42,8 +45,8 @@ bool bt_file_exists(const char *path);                             /* anything o
 bool bt_dir_exists(const char *path);
 enum bt_err bt_file_read(const char *path, char **ret_text, size_t *ret_size, struct bt_diag *diag); /* NUL added */
 enum bt_err bt_file_hash(const char *path, uint64_t *ret_hash, uint64_t *ret_size, struct bt_diag *diag); /* XXH3-64 */
-enum bt_err bt_disk_free(const char *path, uint64_t *ret_bytes,
-                         struct bt_diag *diag); /* of the nearest existing parent */
+/* Bytes that may still be written there; for a path to come, those of its nearest parent. */
+enum bt_err bt_disk_free(const char *path, uint64_t *ret_bytes, struct bt_diag *diag);
 /* Names in a folder, sorted by bytes, without "." and ".."; free with bt_names_free. */
 enum bt_err bt_dir_list(const char *path, char ***ret_names, size_t *ret_count, struct bt_diag *diag);
 /* Files that match a shell glob, sorted; a pattern without a match is BT_EINPUT. */

@@ -26,14 +26,6 @@ __attribute__((constructor)) static void use_our_allocator(void)
     json_set_alloc_funcs(json_memory, bt_free);
 }
 
-/* jansson quotes the text around the error, which may hold anything. */
-static void blank_control_characters(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = ' ';
-}
-
 enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag)
 {
     json_error_t error;
@@ -43,11 +35,9 @@ enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_
         json_decref(value);
         return bt_fail_nomem(diag);
     }
-    if (!value) {
-        blank_control_characters(error.text);
+    if (!value)
         return bt_fail(diag, BT_EINPUT, "%s: line %d, column %d: not valid JSON: %s", what, error.line, error.column,
                        error.text);
-    }
     *ret_value = value;
     return BT_OK;
 }

@@ -1,10 +1,9 @@
-/* Writing: buffered files, and replacing a file whole. */
+/* Writing: buffered files, and files that take the place of another when they are whole. */
 #include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t, so that it can live in our own memory */
@@ -16,38 +15,76 @@
 #define OUT_BUFFER ((size_t)1 << 20)
 
 struct bt_out {
-    struct bt_arena arena; /* holds this struct, the path and the buffer; the hash state wants 64-byte alignment */
+    struct bt_arena arena; /* holds this struct and the buffer, because the hash state wants 64-byte alignment */
     XXH3_state_t hash;
-    char *path;
     unsigned char *buffer;
     size_t used;
     int fd;
-    bool failed; /* a write failed: the file has a hole, and closing must not call it good */
+    bool failed;                  /* a write failed: the file has a hole, and closing must not call it good */
+    char *path;                   /* what is being written */
+    char *target, *target_folder; /* where it goes when it is whole; NULL: it stays */
 };
+
+/* Everything but the open file. */
+static struct bt_out *out_create(void)
+{
+    struct bt_arena arena = {0};
+    bt_arena_take(&arena, 1, sizeof(struct bt_out));
+    bt_arena_take(&arena, OUT_BUFFER, 1);
+    if (!bt_arena_init(&arena, arena.used))
+        return NULL;
+    struct bt_out *out = bt_arena_take(&arena, 1, sizeof *out);
+    out->buffer = bt_arena_take(&arena, OUT_BUFFER, 1);
+    out->arena = arena;
+    XXH3_64bits_reset(&out->hash);
+    return out;
+}
+
+static void out_destroy(struct bt_out *out)
+{
+    bt_free(out->target_folder);
+    bt_free(out->target);
+    bt_free(out->path);
+    struct bt_arena arena = out->arena; /* a copy: the original lies in what is given back */
+    bt_arena_finish(&arena);
+}
+
+static enum bt_err open_path(struct bt_out *out, struct bt_out **ret_out, struct bt_diag *diag)
+{
+    const enum bt_err err = bt_sys_open(out->path, O_WRONLY | O_CREAT | O_TRUNC, &out->fd, diag);
+    if (err)
+        out_destroy(out);
+    else
+        *ret_out = out;
+    return err;
+}
 
 enum bt_err bt_out_open(const char *path, struct bt_out **ret_out, struct bt_diag *diag)
 {
-    const size_t path_size = strlen(path) + 1;
-    struct bt_arena arena = {0};
-    bt_arena_take(&arena, 1, sizeof(struct bt_out));
-    bt_arena_take(&arena, path_size, 1);
-    bt_arena_take(&arena, OUT_BUFFER, 1);
-    if (!bt_arena_init(&arena, arena.used))
+    struct bt_out *out = out_create();
+    if (!out)
         return bt_fail_nomem(diag);
-
-    struct bt_out *out = bt_arena_take(&arena, 1, sizeof *out);
-    out->path = bt_arena_take(&arena, path_size, 1);
-    out->buffer = bt_arena_take(&arena, OUT_BUFFER, 1);
-    out->arena = arena;
-    memcpy(out->path, path, path_size);
-    XXH3_64bits_reset(&out->hash);
-    const enum bt_err err = bt_sys_open(path, O_WRONLY | O_CREAT | O_TRUNC, &out->fd, diag);
-    if (err) {
-        bt_arena_finish(&arena);
-        return err;
+    out->path = bt_strdup(path);
+    if (!out->path) {
+        out_destroy(out);
+        return bt_fail_nomem(diag);
     }
-    *ret_out = out;
-    return BT_OK;
+    return open_path(out, ret_out, diag);
+}
+
+enum bt_err bt_out_replace(const char *path, struct bt_out **ret_out, struct bt_diag *diag)
+{
+    struct bt_out *out = out_create();
+    if (!out)
+        return bt_fail_nomem(diag);
+    out->path = bt_sprintf("%s.tmp", path);
+    out->target = bt_strdup(path);
+    out->target_folder = bt_path_parent(path);
+    if (!out->path || !out->target || !out->target_folder) {
+        out_destroy(out);
+        return bt_fail_nomem(diag);
+    }
+    return open_path(out, ret_out, diag);
 }
 
 static enum bt_err write_through(struct bt_out *out, const void *data, size_t size, struct bt_diag *diag)
@@ -88,12 +125,6 @@ uint64_t bt_out_hash(const struct bt_out *out)
     return XXH3_64bits_digest(&out->hash);
 }
 
-static void release(struct bt_out *out)
-{
-    struct bt_arena arena = out->arena; /* a copy: the original lies in what is given back */
-    bt_arena_finish(&arena);
-}
-
 enum bt_err bt_out_close(struct bt_out *out, struct bt_diag *diag)
 {
     enum bt_err err = flush(out, diag);
@@ -101,7 +132,15 @@ enum bt_err bt_out_close(struct bt_out *out, struct bt_diag *diag)
         err = bt_sys_sync(out->fd, out->path, diag);
     if (close(out->fd) && errno != EINTR && !err)
         err = bt_sys_fail(diag, BT_EIO, out->path, "close");
-    release(out);
+    if (out->target) {
+        if (!err)
+            err = bt_sys_rename(out->path, out->target, diag);
+        if (err)
+            bt_sys_remove(out->path, NULL); /* as well as it goes: the first failure is the one to tell */
+        else
+            err = bt_dir_sync(out->target_folder, diag);
+    }
+    out_destroy(out);
     return err;
 }
 
@@ -110,41 +149,43 @@ void bt_out_abandon(struct bt_out *out)
     if (!out)
         return;
     close(out->fd);
-    release(out);
+    if (out->target)
+        bt_sys_remove(out->path, NULL);
+    out_destroy(out);
+}
+
+/* Writes and closes. */
+static enum bt_err finish_with(struct bt_out *out, const void *data, size_t size, struct bt_diag *diag)
+{
+    const enum bt_err err = bt_out_write(out, data, size, diag);
+    if (!err)
+        return bt_out_close(out, diag);
+    bt_out_abandon(out);
+    return err;
 }
 
 enum bt_err bt_file_write(const char *path, const void *data, size_t size, struct bt_diag *diag)
 {
     struct bt_out *out;
-    enum bt_err err = bt_out_open(path, &out, diag);
-    if (err)
-        return err;
-    err = bt_out_write(out, data, size, diag);
-    if (err) {
-        bt_out_abandon(out);
-        return err;
-    }
-    return bt_out_close(out, diag);
+    const enum bt_err err = bt_out_open(path, &out, diag);
+    return err ? err : finish_with(out, data, size, diag);
 }
 
 enum bt_err bt_file_replace(const char *path, const void *data, size_t size, struct bt_diag *diag)
 {
-    enum bt_err err = BT_OK;
-    char *temporary = bt_sprintf("%s.tmp", path), *folder = bt_path_parent(path);
-    if (!temporary || !folder) {
-        err = bt_fail_nomem(diag);
-        goto done;
-    }
-    err = bt_file_write(temporary, data, size, diag);
-    if (!err)
-        err = bt_sys_rename(temporary, path, diag);
+    struct bt_out *out;
+    const enum bt_err err = bt_out_replace(path, &out, diag);
+    return err ? err : finish_with(out, data, size, diag);
+}
+
+enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag)
+{
+    struct bt_map map = {0};
+    enum bt_err err = bt_map_open(from, &map, diag);
     if (err)
-        bt_sys_remove(temporary, NULL); /* as well as it goes: the first failure is the one to tell */
-    else
-        err = bt_dir_sync(folder, diag);
-done:
-    bt_free(folder);
-    bt_free(temporary);
+        return err;
+    err = bt_file_write(to, map.data, map.size, diag);
+    bt_map_close(&map);
     return err;
 }
 
@@ -164,16 +205,5 @@ enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *dia
         err = bt_dir_sync(from_folder, diag);
     bt_free(to_folder);
     bt_free(from_folder);
-    return err;
-}
-
-enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag)
-{
-    struct bt_map map = {0};
-    enum bt_err err = bt_map_open(from, &map, diag);
-    if (err)
-        return err;
-    err = bt_file_write(to, map.data, map.size, diag);
-    bt_map_close(&map);
     return err;
 }

@@ -57,13 +57,14 @@ enum bt_err bt_safetensors_open_model(const char *folder, struct bt_safetensors 
 enum bt_err bt_safetensors_parse(const void *data, size_t size, const char *what, struct bt_safetensors **ret_file,
                                  struct bt_diag *diag);
 void bt_safetensors_close(struct bt_safetensors *file); /* takes NULL */
+/* Tensors in order of their names, by bytes. */
 size_t bt_safetensors_count(const struct bt_safetensors *file);
 const struct bt_tensor_view *bt_safetensors_at(const struct bt_safetensors *file, size_t i);
 const struct bt_tensor_view *bt_safetensors_find(const struct bt_safetensors *file, const char *name); /* or NULL */
 /* Widens F32, F16 or BF16 to float32; any other dtype is BT_EINPUT naming it. */
 enum bt_err bt_tensor_to_f32(const struct bt_tensor_view *view, float *out, struct bt_diag *diag);
 
-/* What to write: name, dtype, shape and bytes are borrowed. */
+/* What to write: name (UTF-8), dtype, shape and bytes are borrowed. */
 struct bt_tensor_source {
     const char *name;
     enum bt_dtype dtype;

@@ -1,0 +1,80 @@
+#include "io/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/sys.h"
+
+struct bt_lock {
+    int fd;
+};
+
+/* Reads what the holder wrote. It may be in the middle of writing it. */
+static enum bt_err fail_in_use(int fd, const char *path, struct bt_diag *diag)
+{
+    char text[128];
+    int pid;
+    char host[65];
+    const ssize_t size = pread(fd, text, sizeof text - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    if (sscanf(text, "%d %64s", &pid, host) != 2)
+        return bt_fail(diag, BT_EINPUT, "%s: is in use by another process", path);
+    return bt_fail(diag, BT_EINPUT, "%s: is in use by process %d on host %s", path, pid, host);
+}
+
+/* Not fcntl's record locks, which a process loses by closing any other descriptor of the file. */
+static enum bt_err lock_descriptor(int fd, const char *path, struct bt_diag *diag)
+{
+    int failed;
+    do
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    while (failed && errno == EINTR);
+    if (failed && errno == EWOULDBLOCK)
+        return fail_in_use(fd, path, diag);
+    return failed ? bt_sys_fail(diag, BT_EIO, path, "lock") : BT_OK;
+}
+
+static enum bt_err sign(int fd, const char *path, struct bt_diag *diag)
+{
+    char host[65] = "", text[128];
+    gethostname(host, sizeof host - 1); /* a host without a name is none to stop for */
+    snprintf(text, sizeof text, "%ld %s\n", (long)getpid(), *host ? host : "unknown");
+    const enum bt_err err = bt_sys_truncate(fd, path, 0, diag);
+    return err ? err : bt_sys_write(fd, path, text, strlen(text), diag);
+}
+
+enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_diag *diag)
+{
+    struct bt_lock *lock = bt_alloc(sizeof *lock);
+    if (!lock)
+        return bt_fail_nomem(diag);
+    enum bt_err err = bt_sys_open(path, O_RDWR | O_CREAT, &lock->fd, diag);
+    if (err) {
+        bt_free(lock);
+        return err;
+    }
+    err = lock_descriptor(lock->fd, path, diag);
+    if (!err)
+        err = sign(lock->fd, path, diag);
+    if (err) {
+        close(lock->fd);
+        bt_free(lock);
+        return err;
+    }
+    *ret_lock = lock;
+    return BT_OK;
+}
+
+void bt_lock_release(struct bt_lock *lock)
+{
+    if (!lock)
+        return;
+    bt_sys_truncate(lock->fd, "lock", 0, NULL); /* nobody's name in a lock that nobody holds */
+    close(lock->fd);
+    bt_free(lock);
+}

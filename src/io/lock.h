@@ -1,0 +1,14 @@
+/* io/lock.h - an advisory lock on a whole file, held by one process at a time. The kernel drops it when its holder
+ * dies, so that a file left behind locks nobody out. */
+#ifndef BT_IO_LOCK_H
+#define BT_IO_LOCK_H
+
+#include "base/err.h"
+
+/* Makes the file where there is none and writes "<process id> <host>" into it. When another holds it: BT_EINPUT and
+ * "... is in use by process 1234 on host foo". */
+struct bt_lock;
+enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_diag *diag);
+void bt_lock_release(struct bt_lock *lock); /* the file stays, empty; takes NULL */
+
+#endif
