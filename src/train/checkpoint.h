@@ -1,9 +1,9 @@
 /* train/checkpoint.h - everything a resume needs, in one folder that is written beside, synced and renamed.
  *
  *   step-00000200/   config.json model.safetensors [tokenizer files]   a model folder: usable as --model
- *                    optimizer.safetensors                             both moments, under the parameters' names + ".m", ".v"
- *                    state.json                                        numbers of bt_train_state, and size and XXH3-64 of
- *                                                                      every other file; written last
+ *                    optimizer.safetensors                             both moments, under the parameters' names +
+ * ".m", ".v" state.json                                        numbers of bt_train_state, and size and XXH3-64 of every
+ * other file; written last
  */
 #ifndef BT_TRAIN_CHECKPOINT_H
 #define BT_TRAIN_CHECKPOINT_H
@@ -22,18 +22,18 @@ struct bt_data_file { /* a file the stage trains or validates on: a resume wants
 };
 
 struct bt_train_state { /* every position and counter of a stage; saved as it stands */
-    int64_t step;            /* updates done, skipped ones included */
-    int64_t applied;         /* t of AdamW */
+    int64_t step;       /* updates done, skipped ones included */
+    int64_t applied;    /* t of AdamW */
     int64_t skipped, skipped_in_a_row;
     uint64_t row;            /* position in the data */
     uint64_t tokens, labels; /* cumulative */
     double elapsed_s;
-    double best_loss;        /* of validations at full lambda; NaN: none yet */
+    double best_loss; /* of validations at full lambda; NaN: none yet */
     int64_t best_step;
     double last_loss, last_eval_loss; /* for summary.json; NaN: none yet */
     int64_t last_eval_step;
-    double first_eval_loss; /* before the first update; NaN: none */
-    uint64_t metrics_bytes;  /* how long metrics.jsonl was */
+    double first_eval_loss;       /* before the first update; NaN: none */
+    uint64_t metrics_bytes;       /* how long metrics.jsonl was */
     char matmul[24], kernels[24]; /* what `auto` chose; a resume keeps it */
 };
 
@@ -50,20 +50,25 @@ struct bt_checkpoint_source { /* all borrowed */
 
 /* Saves folder/step-NNNNNNNN. Checks the free disk first (BT_EIO saying how much is needed). On any failure the earlier
  * checkpoints stand untouched and the half-made folder is removed as far as the disk allows. A folder of that step that
- * exists already is replaced only when the new one is complete. */
+ * exists already is replaced only when the new one is complete. Checkpoints of later steps, which can only be ones that
+ * were passed over as damaged, are removed when the new one stands. */
 enum bt_err bt_checkpoint_save(const char *folder, const struct bt_checkpoint_source *source, struct bt_diag *diag);
 uint64_t bt_checkpoint_disk_size(const struct bt_checkpoint_source *source);
 
 /* Removes all but the newest `keep_last_n` (at least 1) and `keep_step` (0: none), and left-over temporary folders. */
 enum bt_err bt_checkpoint_prune(const char *folder, int64_t keep_last_n, int64_t keep_step, struct bt_diag *diag);
 
+/* Are there any checkpoint folders, whole or not? */
+enum bt_err bt_checkpoint_any(const char *folder, bool *ret_any, struct bt_diag *diag);
+
 /* Finds the newest whole checkpoint: checks the checksum of every file, newest first. Damaged ones are passed over and
- * named in ret_damaged (one sentence each, joined by "; ", bt_free; NULL when none was). *ret_path is NULL when there is no
- * whole one; *ret_any says whether there were any folders at all. */
+ * named in ret_damaged (one sentence each, joined by "; ", bt_free; NULL when none was). *ret_path is NULL when there
+ * is no whole one; *ret_any says whether there were any folders at all. */
 enum bt_err bt_checkpoint_newest(const char *folder, char **ret_path, bool *ret_any, char **ret_damaged,
                                  struct bt_diag *diag);
 
-/* Reads the state and fills weights, m and v ((params->total) each, caller's). files: bt_free each path and the array. */
+/* Reads the state and fills weights, m and v ((params->total) each, caller's). files: bt_free each path and the array.
+ */
 enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params, float *weights, float *m, float *v,
                                struct bt_train_state *state, struct bt_data_file **ret_files, size_t *ret_file_count,
                                struct bt_diag *diag);

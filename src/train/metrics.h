@@ -11,7 +11,7 @@
 
 struct bt_metrics;
 
-/* Opens path, cut back to keep_bytes. */
+/* Opens path, cut back to keep_bytes; BT_EINPUT when it is shorter than that. */
 enum bt_err bt_metrics_open(const char *path, uint64_t keep_bytes, struct bt_metrics **ret_metrics,
                             struct bt_diag *diag);
 void bt_metrics_close(struct bt_metrics *metrics); /* takes NULL */
@@ -19,9 +19,9 @@ void bt_metrics_close(struct bt_metrics *metrics); /* takes NULL */
 enum bt_err bt_metrics_write(struct bt_metrics *metrics, json_t *record, struct bt_diag *diag);
 enum bt_err bt_metrics_sync(struct bt_metrics *metrics, struct bt_diag *diag);
 uint64_t bt_metrics_size(const struct bt_metrics *metrics);
-/* The length of the file up to the first record of `stage` or of any stage after it in `order` (names, NULL-ended); the
- * whole length when there is none, 0 when there is no file; a broken last line (a kill while writing) is not counted. Where
- * a stage starts over from, when no checkpoint says more. */
+/* The length of the file up to the first record that is not of a stage before `stage` in the order stage0, stage1,
+ * stage1_9, stage2, stage3; the whole length when there is none, 0 when there is no file. A line that is no record,
+ * such as one that a kill broke off, ends it too. Where a stage starts over from, when no checkpoint says more. */
 enum bt_err bt_metrics_stage_start(const char *path, const char *stage, uint64_t *ret_bytes, struct bt_diag *diag);
 
 #endif
