@@ -52,7 +52,10 @@ void *bt_alloc(size_t size)
 
 void *bt_zalloc(size_t count, size_t size)
 {
-    return told_to_fail() ? NULL : count_live(calloc(at_least_one(count), at_least_one(size)));
+    size_t bytes;
+    if (told_to_fail() || __builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    return count_live(calloc(at_least_one(bytes), 1));
 }
 
 void *bt_realloc(void *p, size_t count, size_t size)
