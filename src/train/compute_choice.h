@@ -1,0 +1,20 @@
+/* train/compute_choice.h - what `compute:` of the config means on this machine: a fixed rule on CPU features and on
+ * what the build has, never a timing. The choice is written into the start record and the checkpoint, and a resume
+ * keeps it.
+ *
+ *   kernels: auto     the best instruction set of the machine, matrix products by oneDNN where the build has it
+ *   kernels: LEVEL    at most that level, matrix products by our own kernels too */
+#ifndef BT_TRAIN_COMPUTE_CHOICE_H
+#define BT_TRAIN_COMPUTE_CHOICE_H
+
+#include "base/err.h"
+#include "config/train_config.h"
+#include "nn/compute.h"
+
+void bt_compute_choose(const struct bt_train_config *config, struct bt_compute *compute);
+
+/* The choice that a checkpoint names ("avx2", "onednn"); BT_EINPUT when this machine or build does not have it. */
+enum bt_err bt_compute_restore(const char *kernels, const char *matmul, struct bt_compute *compute,
+                               struct bt_diag *diag);
+
+#endif

@@ -1,0 +1,40 @@
+#include "train/optimizer.h"
+
+#include <math.h>
+
+double bt_gradient_norm(const struct bt_optimizer *o, const struct bt_param **ret_bad)
+{
+    double sum = 0.0;
+    *ret_bad = NULL;
+    for (size_t i = 0; i < o->params->count; i++) {
+        const struct bt_param *p = &o->params->list[i];
+        const double squares = o->kernels->sum_squares(o->gradients + p->offset, p->count);
+        if (!isfinite(squares) && !*ret_bad)
+            *ret_bad = p;
+        sum += squares;
+    }
+    return sqrt(sum);
+}
+
+float bt_clip_scale(double norm, double limit)
+{
+    return limit > 0.0 && norm > limit ? (float)(limit / (norm + 1e-6)) : 1.0f;
+}
+
+void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
+{
+    const struct bt_cfg_optimizer *c = o->config;
+    for (size_t i = 0; i < o->params->count; i++) {
+        const struct bt_param *p = &o->params->list[i];
+        const struct bt_adamw step = {.lr = (float)lr,
+                                      .beta1 = (float)c->beta1,
+                                      .beta2 = (float)c->beta2,
+                                      .eps = (float)c->eps,
+                                      .weight_decay = p->decays ? (float)c->weight_decay : 0.0f,
+                                      .gradient_scale = gradient_scale,
+                                      .correction1 = (float)(1.0 - pow(c->beta1, (double)t)),
+                                      .correction2 = (float)(1.0 - pow(c->beta2, (double)t))};
+        o->kernels->adamw(o->weights + p->offset, o->m + p->offset, o->v + p->offset, o->gradients + p->offset,
+                          p->count, &step);
+    }
+}

@@ -1,0 +1,28 @@
+/* train/optimizer.h - global norm, clipping and AdamW over the flat buffers (semantics section 5). */
+#ifndef BT_TRAIN_OPTIMIZER_H
+#define BT_TRAIN_OPTIMIZER_H
+
+#include <stdint.h>
+
+#include "config/train_config.h"
+#include "nn/compute.h"
+#include "nn/params.h"
+
+struct bt_optimizer { /* the buffers are the caller's */
+    const struct bt_params *params;
+    const struct bt_kernels *kernels;
+    const struct bt_cfg_optimizer *config;
+    float *weights, *gradients, *m, *v; /* (params->total) each */
+};
+
+/* Global L2 norm of the gradients, summed in double, tensor by tensor. *ret_bad is the first tensor that has a gradient
+ * which is not finite, or NULL. */
+double bt_gradient_norm(const struct bt_optimizer *optimizer, const struct bt_param **ret_bad);
+
+/* What every gradient is multiplied by: limit / (norm + 1e-6) when the norm exceeds the limit, else 1. 0: no limit. */
+float bt_clip_scale(double norm, double limit);
+
+/* One AdamW update; t counts applied updates from 1, this one included. */
+void bt_optimizer_step(const struct bt_optimizer *optimizer, double lr, int64_t t, float gradient_scale);
+
+#endif

@@ -1,0 +1,71 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "train/stages.h"
+
+enum bt_err bt_stage_load_model(const struct bt_run *run, enum bt_stage_id stage, struct bt_loaded_model **ret_model,
+                                struct bt_diag *diag)
+{
+    char *path = NULL;
+    enum bt_err err = bt_run_start_model(run, stage, &path, diag);
+    if (err)
+        return err;
+    if (path)
+        err = bt_model_load(path, ret_model, diag);
+    else
+        err = bt_model_random(run->config->model_config, run->config->seed, ret_model, diag);
+    bt_free(path);
+    return err;
+}
+
+const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *config, enum bt_stage_id stage)
+{
+    return stage == BT_STAGE0 ? &config->stage0 : &config->stage2;
+}
+
+const struct bt_cfg_data *bt_stage_data(const struct bt_train_config *config, enum bt_stage_id stage)
+{
+    if (stage != BT_STAGE1 && bt_stage_config(config, stage)->has_data)
+        return &bt_stage_config(config, stage)->data;
+    return config->has_data ? &config->data : NULL;
+}
+
+struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,
+                                             const struct bt_cfg_data *data, const struct bt_hf_config *model)
+{
+    const int64_t before = data->separator_before >= 0 ? data->separator_before : model->bos_token_id;
+    const int64_t after = data->separator_after >= 0 ? data->separator_after : model->eos_token_id;
+    return (struct bt_rows_options){.seq = (size_t)data->max_seq_length,
+                                    .packing = data->packing,
+                                    .before = before,
+                                    .after = after == before ? -1 : after,
+                                    .shuffle = data->shuffle,
+                                    .seed = run->config->seed,
+                                    .stage = bt_stage_name(stage),
+                                    .vocab_size = model->vocab_size};
+}
+
+enum bt_err bt_stage_write_model(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *config,
+                                 const struct bt_params *params, const float *weights, const struct bt_hf_marks *marks,
+                                 const char *tokenizer_source, struct bt_diag *diag)
+{
+    char *beside = bt_run_stage_path(run->folder, stage, ".tmp-model");
+    char *final = bt_run_stage_path(run->folder, stage, "model");
+    enum bt_err err = BT_OK;
+    if (!beside || !final)
+        err = bt_fail_nomem(diag);
+    if (!err)
+        err = bt_dir_remove(beside, diag);
+    if (!err)
+        err = bt_dir_make(beside, diag);
+    if (!err)
+        err = bt_model_write(beside, config, params, weights, marks, tokenizer_source, NULL, diag);
+    if (!err)
+        err = bt_dir_sync(beside, diag);
+    if (!err)
+        err = bt_file_rename(beside, final, diag);
+    bt_free(beside);
+    bt_free(final);
+    return err;
+}

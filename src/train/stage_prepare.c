@@ -1,0 +1,182 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "config/check.h"
+#include "train/compute_choice.h"
+#include "train/stage_train.h"
+
+struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda)
+{
+    const struct bt_hf_marks *before = &s->model->config->marks;
+    return (struct bt_hf_marks){.present = true,
+                                .ternary = s->config->weights == BT_WEIGHTS_TERNARY,
+                                .int8 = s->config->activations == BT_ACTIVATIONS_INT8,
+                                .exclude_layers = before->exclude_layers,
+                                .exclude_count = before->exclude_count,
+                                .lambda = lambda};
+}
+
+static bool is_quantised(const struct bt_stage_run *s)
+{
+    return s->config->weights != BT_WEIGHTS_NONE || s->config->activations != BT_ACTIVATIONS_NONE;
+}
+
+static enum bt_err open_rows(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const struct bt_rows_options options = bt_stage_rows_options(s->run, s->stage, s->data, s->model->config);
+    enum bt_err err = bt_rows_open(s->data->train, s->data->train_count, &options, &s->train, diag);
+    if (!err && s->data->validation_count)
+        err = bt_rows_open(s->data->validation, s->data->validation_count, &options, &s->validation, diag);
+    return err;
+}
+
+static enum bt_err hash_files(struct bt_rows *rows, struct bt_data_file *files, struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    for (size_t i = 0; !err && i < bt_rows_files(rows); i++) {
+        files[i].path = bt_strdup(bt_rows_file(rows, i));
+        err = files[i].path ? bt_rows_file_hash(rows, i, &files[i].size, &files[i].hash, diag) : bt_fail_nomem(diag);
+    }
+    return err;
+}
+
+/* Path, size and hash of every data file, training first. */
+static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const size_t train = bt_rows_files(s->train);
+    s->file_count = train + (s->validation ? bt_rows_files(s->validation) : 0);
+    s->files = bt_zalloc(s->file_count, sizeof *s->files);
+    if (!s->files)
+        return bt_fail_nomem(diag);
+    enum bt_err err = hash_files(s->train, s->files, diag);
+    if (!err && s->validation)
+        err = hash_files(s->validation, s->files + train, diag);
+    return err;
+}
+
+static enum bt_err check_steps(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    enum bt_err err = bt_stage_updates(s->config, s->train, &s->updates, diag);
+    if (!err)
+        err = bt_check_schedule(&s->config->scheduler, s->updates, s->name, diag);
+    if (!err && is_quantised(s))
+        err = bt_check_lambda_warmup(&s->config->lambda_warmup, s->updates, s->name, diag);
+    return err;
+}
+
+static enum bt_err same_files(const struct bt_stage_run *s, const struct bt_data_file *files, size_t count,
+                              struct bt_diag *diag)
+{
+    if (count != s->file_count)
+        return bt_fail(diag, BT_EUSAGE, "%s was trained on %zu data files, the config now names %zu; take a new name",
+                       s->resumed_from, count, s->file_count);
+    for (size_t i = 0; i < count; i++)
+        if (files[i].size != s->files[i].size || files[i].hash != s->files[i].hash)
+            return bt_fail(diag, BT_EUSAGE,
+                           "%s is not the data that %s was trained on (%llu bytes with another hash, expected %llu "
+                           "bytes); take a new name",
+                           s->files[i].path, s->resumed_from, (unsigned long long)s->files[i].size,
+                           (unsigned long long)files[i].size);
+    return BT_OK;
+}
+
+/* The newest whole checkpoint, if there is any; damaged ones are named. */
+static enum bt_err find_checkpoint(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    char *damaged = NULL;
+    bool any = false;
+    enum bt_err err = bt_checkpoint_newest(s->checkpoints, &s->resumed_from, &any, &damaged, diag);
+    if (!err && damaged && s->resumed_from)
+        bt_say(s->run, "%s; continuing from %s", damaged, s->resumed_from);
+    if (!err && any && !s->resumed_from)
+        err = bt_fail(diag, BT_EINPUT, "no checkpoint of %s is whole: %s; remove the folder to start the stage over",
+                      s->checkpoints, damaged ? damaged : "none is complete");
+    bt_free(damaged);
+    return err;
+}
+
+/* A resumed stage takes its model from the checkpoint, which is a model folder of its own. */
+static enum bt_err load_model(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    if (s->resumed_from)
+        return bt_model_load(s->resumed_from, &s->model, diag);
+    enum bt_err err = bt_stage_load_model(s->run, s->stage, &s->model, diag);
+    if (!err && is_quantised(s) && !s->model->shape.sub_norm)
+        bt_say(s->run, "%s: the model has no SubLN norms; BitLinear is trained without them", s->name);
+    return err;
+}
+
+static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    struct bt_trainer *t = s->trainer;
+    struct bt_data_file *files = NULL;
+    size_t count = 0;
+    enum bt_err err = bt_checkpoint_load(s->resumed_from, &s->model->params, s->model->weights, t->optimizer.m,
+                                         t->optimizer.v, &t->state, &files, &count, diag);
+    if (!err)
+        err = same_files(s, files, count, diag);
+    if (!err)
+        err = bt_compute_restore(t->state.kernels, t->state.matmul, &t->compute, diag);
+    bt_data_files_free(files, count);
+    return err;
+}
+
+static void fresh_state(struct bt_train_state *state, const struct bt_compute *compute)
+{
+    *state = (struct bt_train_state){
+        .best_loss = NAN, .last_loss = NAN, .last_eval_loss = NAN, .first_eval_loss = NAN, .last_eval_step = -1};
+    snprintf(state->kernels, sizeof state->kernels, "%s", bt_cpu_level_name(compute->kernels.level));
+    snprintf(state->matmul, sizeof state->matmul, "%s", compute->matmul->name);
+}
+
+static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    bt_compute_choose(s->run->config, &s->compute);
+    enum bt_err err = bt_trainer_create(s->config, &s->model->params, s->model->weights, s->train,
+                                        (size_t)s->data->max_seq_length, s->updates, &s->compute, &s->trainer, diag);
+    if (err)
+        return err;
+    fresh_state(&s->trainer->state, &s->compute);
+    if (s->resumed_from)
+        err = restore(s, diag);
+    return err ? err : bt_trainer_begin(s->trainer, diag);
+}
+
+/* metrics.jsonl is cut back to what the checkpoint knew, or to where this stage began. */
+static enum bt_err open_metrics(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const char *path = bt_run_metrics(s->run->folder);
+    uint64_t keep = s->trainer->state.metrics_bytes;
+    enum bt_err err = s->resumed_from ? BT_OK : bt_metrics_stage_start(path, s->name, &keep, diag);
+    return err ? err : bt_metrics_open(path, keep, &s->metrics, diag);
+}
+
+enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    enum bt_err err;
+    s->checkpoints = bt_run_stage_path(s->run->folder, s->stage, "checkpoints");
+    if (!s->checkpoints)
+        return bt_fail_nomem(diag);
+    if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) || (err = open_rows(s, diag)) ||
+        (err = check_steps(s, diag)) || (err = list_files(s, diag)) || (err = make_trainer(s, diag)) ||
+        (err = open_metrics(s, diag)))
+        return err;
+    s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;
+    s->rate_since = bt_clock_seconds();
+    s->rate_tokens = s->trainer->state.tokens;
+    return bt_record_start(s, diag);
+}
+
+void bt_stage_finish(struct bt_stage_run *s)
+{
+    bt_metrics_close(s->metrics);
+    bt_trainer_destroy(s->trainer);
+    bt_data_files_free(s->files, s->file_count);
+    bt_rows_close(s->train);
+    bt_rows_close(s->validation);
+    bt_model_unload(s->model);
+    bt_free(s->checkpoints);
+    bt_free(s->resumed_from);
+}

@@ -1,0 +1,118 @@
+#include <math.h>
+#include <omp.h>
+#include <time.h>
+
+#include "base/cpu.h"
+#include "train/stage_train.h"
+
+double bt_clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Adds `more` to `record`, taking over both; NULL when either is missing or memory is out. */
+static json_t *joined(json_t *record, json_t *more)
+{
+    const bool failed = !record || !more || json_object_update(record, more);
+    json_decref(more);
+    if (!failed)
+        return record;
+    json_decref(record);
+    return NULL;
+}
+
+static json_t *record_head(const struct bt_stage_run *s, const char *event, int64_t step)
+{
+    return json_pack("{s:s, s:s, s:I}", "event", event, "stage", s->name, "step", (json_int_t)step);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_string(text) : json_null();
+}
+
+static double elapsed(const struct bt_stage_run *s)
+{
+    return round((bt_clock_seconds() - s->started_at) * 1e3) / 1e3;
+}
+
+enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    json_t *what =
+        json_pack("{s:I, s:o, s:I, s:s, s:s, s:b, s:o, s:I, s:I}", "parameters", (json_int_t)s->model->params.elements,
+                  "resumed_from", text_or_null(s->resumed_from), "updates", (json_int_t)s->updates, "weights",
+                  s->config->weights == BT_WEIGHTS_TERNARY ? "ternary" : "none", "activations",
+                  s->config->activations == BT_ACTIVATIONS_INT8 ? "int8" : "none", "sub_norm", s->model->shape.sub_norm,
+                  "model", text_or_null(s->model->path), "rows", (json_int_t)bt_rows_count(s->train), "epoch_tokens",
+                  (json_int_t)bt_rows_tokens(s->train));
+    json_t *where = json_pack("{s:s, s:s, s:i, s:s}", "matmul", state->matmul, "kernels", state->kernels, "threads",
+                              omp_get_max_threads(), "version", s->run->options->version);
+    return bt_metrics_write(s->metrics, joined(joined(record_head(s, "start", state->step), what), where), diag);
+}
+
+/* Tokens a second since the last call (or the start). */
+static double rate(struct bt_stage_run *s)
+{
+    const double now = bt_clock_seconds(), seconds = now - s->rate_since;
+    const uint64_t tokens = s->trainer->state.tokens - s->rate_tokens;
+    s->rate_since = now;
+    s->rate_tokens = s->trainer->state.tokens;
+    return seconds > 0.0 ? round((double)tokens / seconds * 10.0) / 10.0 : NAN;
+}
+
+enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *r, struct bt_diag *diag)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    json_t *numbers = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I}", "loss", bt_json_real(r->loss),
+                                "grad_norm", bt_json_real(r->grad_norm), "lr", bt_json_real(r->lr), "lambda",
+                                bt_json_real(r->lambda), "tokens", (json_int_t)state->tokens, "labels",
+                                (json_int_t)state->labels, "tokens_per_second", bt_json_real(rate(s)), "elapsed_s",
+                                bt_json_real(elapsed(s)), "skipped_updates", (json_int_t)state->skipped);
+    json_t *record = joined(record_head(s, "train", r->step), numbers);
+    if (!r->applied)
+        record = joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
+    return bt_metrics_write(s->metrics, record, diag);
+}
+
+enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *e, double lambda, struct bt_diag *diag)
+{
+    json_t *numbers =
+        json_pack("{s:o, s:o, s:I, s:I, s:o}", "loss", bt_json_real(e->loss), "perplexity", bt_json_real(e->perplexity),
+                  "tokens", (json_int_t)e->tokens, "labels", (json_int_t)e->labels, "lambda", bt_json_real(lambda));
+    return bt_metrics_write(s->metrics, joined(record_head(s, "eval", s->trainer->state.step), numbers), diag);
+}
+
+enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag)
+{
+    json_t *where = json_pack("{s:s}", "folder", s->checkpoints);
+    return bt_metrics_write(s->metrics, joined(record_head(s, "checkpoint", step), where), diag);
+}
+
+/* Final and best numbers: what both the end record and summary.json say. */
+static json_t *outcome(const struct bt_stage_run *s)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "loss", bt_json_real(state->last_loss),
+                     "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss",
+                     bt_json_real(state->last_eval_loss), "perplexity", bt_json_real(exp(state->last_eval_loss)),
+                     "best_eval_loss", bt_json_real(state->best_loss), "best_step", (json_int_t)state->best_step,
+                     "tokens", (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "skipped_updates",
+                     (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)));
+}
+
+enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    return bt_metrics_write(s->metrics, joined(record_head(s, "end", s->trainer->state.step), outcome(s)), diag);
+}
+
+enum bt_err bt_record_summary(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    json_t *part = json_pack("{s:I, s:I, s:s, s:s, s:s}", "steps", (json_int_t)state->step, "parameters",
+                             (json_int_t)s->model->params.elements, "matmul", state->matmul, "kernels", state->kernels,
+                             "version", s->run->options->version);
+    return bt_run_summary(s->run->folder, s->stage, joined(part, outcome(s)), diag);
+}

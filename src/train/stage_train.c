@@ -1,0 +1,176 @@
+#include "train/stage_train.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+
+static bool due(int64_t step, int64_t interval)
+{
+    return interval > 0 && step % interval == 0;
+}
+
+/* Is this lambda the one the finished model is meant for? "Best" looks only there. */
+static bool at_full_lambda(const struct bt_stage_run *s, double lambda)
+{
+    const struct bt_cfg_lambda_warmup *w = &s->config->lambda_warmup;
+    return !w->enabled || lambda == w->max;
+}
+
+/* Lambda of the update that has just been done; before the first, of the one to come. */
+static double current_lambda(const struct bt_stage_run *s)
+{
+    const int64_t step = s->trainer->state.step;
+    return bt_trainer_lambda(step > 0 ? step : 1);
+}
+
+static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    struct bt_trainer *t = s->trainer;
+    const struct bt_hf_marks marks = bt_stage_marks(s, current_lambda(s));
+    enum bt_err err = bt_record_checkpoint(s, t->state.step, diag);
+    if (!err)
+        err = bt_metrics_sync(s->metrics, diag);
+    if (err)
+        return err;
+    t->state.metrics_bytes = bt_metrics_size(s->metrics);
+    t->state.elapsed_s = bt_clock_seconds() - s->started_at;
+    const struct bt_checkpoint_source source = {.config = s->model->config,
+                                                .params = &s->model->params,
+                                                .marks = &marks,
+                                                .weights = s->model->weights,
+                                                .m = t->optimizer.m,
+                                                .v = t->optimizer.v,
+                                                .state = &t->state,
+                                                .files = s->files,
+                                                .file_count = s->file_count,
+                                                .tokenizer_source = s->model->path};
+    if ((err = bt_checkpoint_save(s->checkpoints, &source, diag)))
+        return err;
+    return bt_checkpoint_prune(s->checkpoints, s->run->config->checkpoint.keep_last_n,
+                               s->run->config->checkpoint.keep_best ? t->state.best_step : 0, diag);
+}
+
+/* Validates and records; *ret_best says whether this is the best so far at full lambda. */
+static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_diag *diag)
+{
+    struct bt_train_state *state = &s->trainer->state;
+    const double lambda = current_lambda(s);
+    struct bt_evaluation evaluation;
+    if (!s->validation)
+        return BT_OK;
+    bt_evaluate(s->trainer->model, s->validation, s->run->config->logging.eval_tokens, &s->trainer->batch,
+                (float)lambda, &evaluation);
+    state->last_eval_loss = evaluation.loss;
+    state->last_eval_step = state->step;
+    if (!state->step)
+        state->first_eval_loss = evaluation.loss;
+    else if (at_full_lambda(s, lambda) && !(evaluation.loss >= state->best_loss) && isfinite(evaluation.loss)) {
+        state->best_loss = evaluation.loss;
+        state->best_step = state->step;
+        *ret_best = true;
+    }
+    bt_say(s->run, "%s %lld/%lld  validation loss %.4f  perplexity %.3f  lambda %.3f", s->name, (long long)state->step,
+           (long long)s->updates, evaluation.loss, evaluation.perplexity, lambda);
+    return bt_record_eval(s, &evaluation, lambda, diag);
+}
+
+static void tell_progress(struct bt_stage_run *s, const struct bt_update_report *report, double update_seconds)
+{
+    const struct bt_observer *observer = s->run->observer;
+    if (!observer->progress)
+        return;
+    const struct bt_progress progress = {.stage = s->name,
+                                         .step = report->step,
+                                         .steps = s->updates,
+                                         .loss = report->loss,
+                                         .tokens_per_second = (double)report->tokens / update_seconds,
+                                         .lambda = report->lambda,
+                                         .lr = report->lr,
+                                         .seconds_left = update_seconds * (double)(s->updates - report->step)};
+    observer->progress(observer->context, &progress);
+}
+
+static bool stop_asked(const struct bt_stage_run *s)
+{
+    const struct bt_observer *observer = s->run->observer;
+    return observer->stop && observer->stop(observer->context);
+}
+
+static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const double before = bt_clock_seconds();
+    struct bt_update_report report;
+    const enum bt_err err = bt_trainer_update(s->trainer, &report, diag);
+    if (err && err != BT_EDIVERGED)
+        return err;
+    if (!report.applied)
+        bt_say(s->run, "%s: update %lld was skipped: loss %g, gradient norm %g, %llu labels", s->name,
+               (long long)report.step, report.loss, report.grad_norm, (unsigned long long)report.labels);
+    tell_progress(s, &report, bt_clock_seconds() - before);
+    if (!report.applied || report.step == s->updates || due(report.step, s->run->config->logging.log_interval)) {
+        const enum bt_err record = bt_record_update(s, &report, err ? NULL : diag);
+        return err ? err : record;
+    }
+    return err;
+}
+
+/* What follows update s: a validation, a checkpoint, each when it is due. */
+static enum bt_err after_update(struct bt_stage_run *s, bool stopping, struct bt_diag *diag)
+{
+    const int64_t step = s->trainer->state.step;
+    const bool last = step == s->updates;
+    bool best = false;
+    enum bt_err err = BT_OK;
+    if (last || due(step, s->run->config->logging.eval_interval))
+        err = validate(s, &best, diag);
+    if (!err && (last || stopping || due(step, s->run->config->checkpoint.save_interval) ||
+                 (best && s->run->config->checkpoint.keep_best)))
+        err = save(s, diag);
+    return err;
+}
+
+static enum bt_err loop(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    bool best = false;
+    if (!s->resumed_from)
+        err = validate(s, &best, diag);
+    while (!err && s->trainer->state.step < s->updates) {
+        if ((err = one_update(s, diag)))
+            break;
+        const bool stopping = stop_asked(s);
+        err = after_update(s, stopping, diag);
+        if (!err && stopping && s->trainer->state.step < s->updates)
+            return bt_fail(diag, BT_ESTOPPED, "stopped after update %lld of %s; the same command continues",
+                           (long long)s->trainer->state.step, s->name);
+    }
+    return err;
+}
+
+static enum bt_err write_out(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const struct bt_hf_marks marks = bt_stage_marks(s, bt_trainer_lambda(s->updates));
+    enum bt_err err;
+    if ((err = bt_record_end(s, diag)) || (err = bt_metrics_sync(s->metrics, diag)) ||
+        (err = bt_record_summary(s, diag)))
+        return err;
+    return bt_stage_write_model(s->run, s->stage, s->model->config, &s->model->params, s->model->weights, &marks,
+                                s->model->path, diag);
+}
+
+enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id stage, struct bt_diag *diag)
+{
+    struct bt_stage_run s = {.run = run,
+                             .stage = stage,
+                             .name = bt_stage_name(stage),
+                             .config = bt_stage_config(run->config, stage),
+                             .data = bt_stage_data(run->config, stage)};
+    enum bt_err err = bt_stage_prepare(&s, diag);
+    if (!err)
+        err = loop(&s, diag);
+    if (!err)
+        err = write_out(&s, diag);
+    bt_stage_finish(&s);
+    return err;
+}

@@ -1,0 +1,50 @@
+/* train/stage_train.h - what the training loop's files share: one training stage while it runs. */
+#ifndef BT_TRAIN_STAGE_TRAIN_H
+#define BT_TRAIN_STAGE_TRAIN_H
+
+#include "train/evaluate.h"
+#include "train/metrics.h"
+#include "train/stages.h"
+#include "train/trainer.h"
+
+struct bt_stage_run {
+    const struct bt_run *run;
+    enum bt_stage_id stage;
+    const char *name; /* of the stage */
+    const struct bt_cfg_train_stage *config;
+    const struct bt_cfg_data *data;
+    struct bt_loaded_model *model;
+    struct bt_rows *train, *validation; /* validation may be NULL */
+    struct bt_data_file *files;
+    size_t file_count;
+    struct bt_compute compute;
+    int64_t updates;
+    struct bt_trainer *trainer;
+    struct bt_metrics *metrics;
+    char *checkpoints;  /* folder */
+    char *resumed_from; /* checkpoint folder, or NULL */
+    double started_at;  /* clock, in seconds, less what was spent before a resume */
+    double rate_since;  /* clock of the last rate, and the tokens since: for tokens_per_second */
+    uint64_t rate_tokens;
+};
+
+double bt_clock_seconds(void); /* monotonic */
+
+/* The marks that a model folder of this stage carries at this lambda. */
+struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda);
+
+/* Records of interface section 7. */
+enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag);
+enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag);
+enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *evaluation, double lambda,
+                           struct bt_diag *diag);
+enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag);
+enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag);
+/* The stage's part of summary.json. */
+enum bt_err bt_record_summary(struct bt_stage_run *s, struct bt_diag *diag);
+
+/* Opens model, data, checkpoint and metrics: everything up to the first update. */
+enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag);
+void bt_stage_finish(struct bt_stage_run *s);
+
+#endif

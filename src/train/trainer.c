@@ -1,0 +1,176 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/lambda_warmup.h"
+#include "train/schedule.h"
+
+static struct bt_model_options model_options(const struct bt_cfg_train_stage *config, size_t seq)
+{
+    return (struct bt_model_options){.rows = (size_t)config->batch_size,
+                                     .seq = seq,
+                                     .ternary_weights = config->weights == BT_WEIGHTS_TERNARY,
+                                     .int8_activations = config->activations == BT_ACTIVATIONS_INT8,
+                                     .gradients = true};
+}
+
+static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
+{
+    const size_t total = t->params->total, rows = (size_t)t->config->batch_size;
+    t->optimizer.gradients = bt_arena_take(arena, total, sizeof(float));
+    t->optimizer.m = bt_arena_take(arena, total, sizeof(float));
+    t->optimizer.v = bt_arena_take(arena, total, sizeof(float));
+    t->batch = (struct bt_batch){.rows = rows, .seq = seq};
+    t->batch.ids = bt_arena_take(arena, rows, seq * sizeof(int32_t));
+    t->batch.labels = bt_arena_take(arena, rows, seq * sizeof(int32_t));
+    t->batch.position = bt_arena_take(arena, rows, seq * sizeof(int32_t));
+    t->batch.first = bt_arena_take(arena, rows, seq * sizeof(int32_t));
+}
+
+static size_t arena_size(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq)
+{
+    struct bt_trainer t = {.config = config, .params = params};
+    struct bt_arena measure = {0};
+    carve(&t, &measure, seq);
+    return measure.overflow ? 0 : measure.used;
+}
+
+size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq)
+{
+    const struct bt_model_options options = model_options(config, seq);
+    const size_t own = arena_size(params, config, seq), model = bt_model_memory(params, &options);
+    return own && model && own <= SIZE_MAX - model ? own + model : 0;
+}
+
+static void set_warmup(const struct bt_cfg_train_stage *config)
+{
+    const struct bt_cfg_lambda_warmup *w = &config->lambda_warmup;
+    const struct bt_lambda_warmup warmup = {
+        .warmup_steps = w->warmup_steps, .cosine = w->schedule == BT_CURVE_COSINE, .min = w->min, .max = w->max};
+    bt_set_global_lambda_warmup(w->enabled ? &warmup : NULL);
+}
+
+double bt_trainer_lambda(int64_t step)
+{
+    bt_lambda_warmup_set_step(step);
+    return bt_get_current_lambda();
+}
+
+enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const struct bt_params *params, float *weights,
+                              struct bt_rows *rows, size_t seq, int64_t updates, const struct bt_compute *compute,
+                              struct bt_trainer **ret_trainer, struct bt_diag *diag)
+{
+    const struct bt_model_options options = model_options(config, seq);
+    const size_t size = arena_size(params, config, seq);
+    struct bt_trainer *t = bt_zalloc(1, sizeof *t);
+    enum bt_err err;
+
+    if (!t || !size || !bt_arena_init(&t->arena, size)) {
+        bt_free(t);
+        return bt_fail(diag, BT_ENOMEM, "out of memory: gradients and optimizer state need %zu bytes", size);
+    }
+    t->config = config;
+    t->params = params;
+    t->weights = weights;
+    t->rows = rows;
+    t->updates = updates;
+    t->compute = *compute;
+    carve(t, &t->arena, seq);
+    t->optimizer.params = params;
+    t->optimizer.kernels = &t->compute.kernels;
+    t->optimizer.config = &config->optimizer;
+    t->optimizer.weights = weights;
+    err = bt_model_create(params, &options, weights, t->optimizer.gradients, &t->compute, &t->model, diag);
+    if (err) {
+        bt_trainer_destroy(t);
+        return err;
+    }
+    set_warmup(config);
+    *ret_trainer = t;
+    return BT_OK;
+}
+
+void bt_trainer_destroy(struct bt_trainer *t)
+{
+    if (!t)
+        return;
+    bt_set_global_lambda_warmup(NULL);
+    bt_cursor_close(t->cursor);
+    bt_model_destroy(t->model);
+    bt_arena_finish(&t->arena);
+    bt_free(t);
+}
+
+enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
+{
+    bt_model_prepare(t->model);
+    return bt_cursor_open(t->rows, t->state.row, &t->cursor, diag);
+}
+
+/* Forward and backward over the micro-batches of one update; the loss is the mean over all its labels. */
+static enum bt_err accumulate(struct bt_trainer *t, struct bt_update_report *report, struct bt_diag *diag)
+{
+    const size_t micro_batches = (size_t)t->config->gradient_accumulation_steps;
+    double sum = 0.0;
+    enum bt_err err = bt_cursor_peek(t->cursor, micro_batches * t->batch.rows, &report->labels, &report->tokens, diag);
+    if (err)
+        return err;
+    const float scale = report->labels ? (float)(1.0 / (double)report->labels) : 0.0f;
+    memset(t->optimizer.gradients, 0, t->params->total * sizeof(float));
+    for (size_t k = 0; k < micro_batches; k++) {
+        if ((err = bt_cursor_fill(t->cursor, &t->batch, diag)))
+            return err;
+        if (t->batch.label_count)
+            sum += bt_model_backward(t->model, &t->batch, (float)report->lambda, scale);
+    }
+    report->loss = report->labels ? sum / (double)report->labels : NAN;
+    return BT_OK;
+}
+
+static enum bt_err count_skipped(struct bt_trainer *t, const struct bt_update_report *report, struct bt_diag *diag)
+{
+    struct bt_train_state *state = &t->state;
+    state->skipped++;
+    if (++state->skipped_in_a_row < t->config->max_skipped_updates)
+        return BT_OK;
+    return bt_fail(diag, BT_EDIVERGED,
+                   "training diverged: %lld updates in a row were not finite or had no label; update %lld has loss %g "
+                   "and gradient norm %g, the first bad tensor is %s",
+                   (long long)state->skipped_in_a_row, (long long)report->step, report->loss, report->grad_norm,
+                   report->bad_tensor ? report->bad_tensor : "none");
+}
+
+static void apply(struct bt_trainer *t, const struct bt_update_report *report)
+{
+    t->state.applied++;
+    t->state.skipped_in_a_row = 0;
+    bt_optimizer_step(&t->optimizer, report->lr, t->state.applied,
+                      bt_clip_scale(report->grad_norm, t->config->gradient_clipping));
+    bt_model_prepare(t->model);
+}
+
+enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *report, struct bt_diag *diag)
+{
+    const int64_t step = t->state.step + 1;
+    const struct bt_param *bad = NULL;
+    *report = (struct bt_update_report){
+        .step = step,
+        .lambda = bt_trainer_lambda(step),
+        .lr = bt_learning_rate(&t->config->scheduler, t->config->optimizer.lr, step, t->updates)};
+    enum bt_err err = accumulate(t, report, diag);
+    if (err)
+        return err;
+    report->grad_norm = bt_gradient_norm(&t->optimizer, &bad);
+    report->bad_tensor = bad ? bad->name : NULL;
+    report->applied = report->labels && isfinite(report->loss) && isfinite(report->grad_norm);
+    t->state.step = step;
+    t->state.row = bt_cursor_row(t->cursor);
+    t->state.tokens += report->tokens;
+    t->state.labels += report->labels;
+    t->state.last_loss = report->loss;
+    if (!report->applied)
+        return count_skipped(t, report, diag);
+    apply(t, report);
+    return BT_OK;
+}

@@ -1,0 +1,66 @@
+/* train/trainer.h - the memory of a training stage, and one update over it.
+ *
+ * Everything is sized from the config and the parameter table when the trainer is created; an update allocates nothing.
+ */
+#ifndef BT_TRAIN_TRAINER_H
+#define BT_TRAIN_TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/train_config.h"
+#include "nn/model.h"
+#include "train/checkpoint.h"
+#include "train/optimizer.h"
+#include "train/rows.h"
+
+struct bt_trainer {
+    const struct bt_cfg_train_stage *config; /* borrowed, like params, weights and rows */
+    const struct bt_params *params;
+    float *weights;
+    struct bt_rows *rows;
+    struct bt_compute compute;
+    struct bt_arena arena; /* gradients, both moments, the batch */
+    struct bt_optimizer optimizer;
+    struct bt_batch batch;
+    struct bt_model *model;
+    struct bt_cursor *cursor;
+    struct bt_train_state state;
+    int64_t updates; /* N */
+};
+
+struct bt_update_report {
+    int64_t step; /* s */
+    double loss;  /* mean over the labels of the update; NaN without one */
+    double grad_norm;
+    double lr, lambda;
+    uint64_t tokens, labels; /* of this update */
+    bool applied;
+    const char *bad_tensor; /* the first with a gradient that is not finite; NULL when none is */
+};
+
+/* Bytes that a trainer for these rows a micro-batch will reserve, weights not counted; 0 when they overflow. */
+size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq);
+
+/* The global lambda warm-up is set from the config. rows stay the caller's. */
+enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const struct bt_params *params, float *weights,
+                              struct bt_rows *rows, size_t seq, int64_t updates, const struct bt_compute *compute,
+                              struct bt_trainer **ret_trainer, struct bt_diag *diag);
+void bt_trainer_destroy(struct bt_trainer *trainer); /* takes NULL; unsets the global lambda warm-up */
+
+/* Call once weights, moments and state are in place, new or from a checkpoint: codes are made, the data position
+ * sought. */
+enum bt_err bt_trainer_begin(struct bt_trainer *trainer, struct bt_diag *diag);
+
+/* Update state.step + 1. An update whose loss or gradient norm is not finite, or that has no label, changes no weight
+ * and no moment but is counted. BT_EDIVERGED after max_skipped_updates in a row: the report is filled all the same. */
+enum bt_err bt_trainer_update(struct bt_trainer *trainer, struct bt_update_report *report, struct bt_diag *diag);
+
+/* Lambda of update s of the stage whose trainer is alive: 1 without a warm-up. The one place that reads the global
+ * LambdaWarmup. */
+double bt_trainer_lambda(int64_t step);
+
+#endif

@@ -1,0 +1,107 @@
+#include "golden.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t golden_computes(struct bt_compute *computes, size_t room)
+{
+    size_t count = 0;
+    for (int level = BT_CPU_PORTABLE; level <= BT_CPU_AVX512; level++) {
+        struct bt_compute compute;
+        bt_kernels_init(&compute.kernels, (enum bt_cpu_level)level);
+        if (compute.kernels.level != (enum bt_cpu_level)level)
+            break;
+        compute.matmul = bt_matmul_portable((enum bt_cpu_level)level);
+        assert_true(count < room);
+        computes[count++] = compute;
+    }
+    if (bt_matmul_onednn()) {
+        assert_true(count < room);
+        computes[count] = computes[count - 1];
+        computes[count++].matmul = bt_matmul_onednn();
+    }
+    return count;
+}
+
+void golden_model_open(struct golden_model *g, const char *folder, const struct bt_compute *compute, size_t rows,
+                       size_t seq, bool ternary, bool int8)
+{
+    struct bt_diag diag = {0};
+    const struct bt_model_options options = {
+        .rows = rows, .seq = seq, .ternary_weights = ternary, .int8_activations = int8, .gradients = true};
+    memset(g, 0, sizeof *g);
+    g->compute = *compute;
+    TEST_OK(bt_model_load(folder, &g->loaded, &diag), diag);
+    g->gradients = calloc(g->loaded->params.total, sizeof(float));
+    assert_non_null(g->gradients);
+    TEST_OK(
+        bt_model_create(&g->loaded->params, &options, g->loaded->weights, g->gradients, &g->compute, &g->model, &diag),
+        diag);
+    bt_model_prepare(g->model);
+}
+
+void golden_model_close(struct golden_model *g)
+{
+    bt_model_destroy(g->model);
+    free(g->gradients);
+    bt_model_unload(g->loaded);
+}
+
+struct bt_batch golden_batch(size_t rows, size_t seq)
+{
+    const size_t n = rows * seq;
+    struct bt_batch batch = {.rows = rows, .seq = seq};
+    batch.ids = calloc(n, sizeof(int32_t));
+    batch.labels = calloc(n, sizeof(int32_t));
+    batch.position = calloc(n, sizeof(int32_t));
+    batch.first = calloc(n, sizeof(int32_t));
+    for (size_t i = 0; i < n; i++) {
+        batch.labels[i] = BT_IGNORE_LABEL;
+        batch.position[i] = (int32_t)(i % seq);
+    }
+    return batch;
+}
+
+void golden_batch_free(struct bt_batch *batch)
+{
+    free(batch->ids);
+    free(batch->labels);
+    free(batch->position);
+    free(batch->first);
+}
+
+void golden_batch_count(struct bt_batch *batch)
+{
+    batch->tokens = batch->rows * batch->seq;
+    batch->label_count = 0;
+    for (size_t i = 0; i < batch->tokens; i++)
+        batch->label_count += batch->labels[i] != BT_IGNORE_LABEL;
+}
+
+json_t *golden_json(const char *path)
+{
+    struct bt_diag diag = {0};
+    json_t *value = NULL;
+    TEST_OK(bt_json_read(path, &value, &diag), diag);
+    return value;
+}
+
+double golden_number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_number(value))
+        fail_msg("no number \"%s\"", key);
+    return json_number_value(value);
+}
+
+void golden_compare(const char *what, const float *got, const float *want, size_t n, double tolerance)
+{
+    double scale = 0.0;
+    for (size_t i = 0; i < n; i++)
+        scale = fmax(scale, fabs((double)want[i]));
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * scale))
+            fail_msg("%s[%zu] of %zu: got %.9g, want %.9g, tolerance %.3g of %.3g", what, i, n, (double)got[i],
+                     (double)want[i], tolerance, scale);
+}
