@@ -1,0 +1,284 @@
+#include "train/rows.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+#include "kernels/kernels.h"
+#include "train/rows_source.h"
+
+static void source_finish(struct bt_source *source)
+{
+    for (size_t i = 0; source->shards && i < source->count; i++)
+        bt_shard_close(&source->shards[i]);
+    bt_free(source->shards);
+    bt_names_free(source->paths, source->count);
+    bt_plan_finish(&source->plan);
+}
+
+/* Opens every file of the source and checks every id: after this its tokens are trusted. */
+static enum bt_err open_shards(struct bt_source *source, const struct bt_cfg_source *config, uint64_t vocab_size,
+                               struct bt_diag *diag)
+{
+    const enum bt_shard_format format = config->format == BT_CFG_NANOGPT ? BT_SHARD_NANOGPT : BT_SHARD_LLMC;
+    enum bt_err err = bt_glob(config->path, &source->paths, &source->count, diag);
+    if (err)
+        return err;
+    source->shards = bt_zalloc(source->count, sizeof *source->shards);
+    if (!source->shards)
+        return bt_fail_nomem(diag);
+    for (size_t i = 0; i < source->count && !err; i++) {
+        err = bt_shard_open(source->paths[i], format, &source->shards[i], diag);
+        if (!err)
+            err = bt_shard_check(&source->shards[i], source->paths[i], vocab_size, diag);
+    }
+    return err;
+}
+
+static enum bt_err plan_packed(struct bt_source *source, const char *path, const struct bt_rows_options *options,
+                               struct bt_diag *diag)
+{
+    uint64_t separators = 0;
+    if (options->before < 0 && options->after < 0)
+        return bt_fail(diag, BT_EINPUT,
+                       "%s: packing needs to know where documents begin or end, but data.separators is not set and the "
+                       "model names no BOS or EOS id",
+                       path);
+    enum bt_err err = bt_plan_packed(source->shards, source->count, options->seq, options->before, options->after,
+                                     &source->plan, &separators, diag);
+    if (!err && separators == 0)
+        err = bt_fail(diag, BT_EINPUT,
+                      "%s: no separator (before %" PRId64 ", after %" PRId64 ", -1 is none) occurs in its %" PRIu64
+                      " tokens, which packing needs; set data.separators, or packing: false",
+                      path, options->before, options->after, source->plan.tokens);
+    return err;
+}
+
+static size_t longest_shard(const struct bt_source *source)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < source->count; i++)
+        longest = source->shards[i].count > longest ? source->shards[i].count : longest;
+    return longest;
+}
+
+static enum bt_err fail_no_row(const struct bt_source *source, const char *path, size_t seq, struct bt_diag *diag)
+{
+    return bt_fail(
+        diag, BT_EINPUT,
+        "%s: no row of %zu tokens and the label after them in %zu file%s, the longest of which has %zu tokens", path,
+        seq, source->count, source->count == 1 ? "" : "s", longest_shard(source));
+}
+
+static enum bt_err open_source(struct bt_source *source, const struct bt_cfg_source *config,
+                               const struct bt_rows_options *options, struct bt_diag *diag)
+{
+    const enum bt_err err = open_shards(source, config, options->vocab_size, diag);
+    if (err)
+        return err;
+    if (options->packing)
+        return plan_packed(source, config->path, options, diag);
+    return bt_plan_windows(source->shards, source->count, options->seq, &source->plan, diag);
+}
+
+static void set_shares(struct bt_rows *rows, const struct bt_cfg_source *sources)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < rows->count; i++)
+        sum += sources[i].weight;
+    for (size_t i = 0; i < rows->count; i++)
+        rows->sources[i].share = sources[i].weight / sum;
+}
+
+static enum bt_err open_sources(struct bt_rows *rows, const struct bt_cfg_source *sources,
+                                const struct bt_rows_options *options, struct bt_diag *diag)
+{
+    rows->sources = bt_zalloc(rows->count, sizeof *rows->sources);
+    if (!rows->sources)
+        return bt_fail_nomem(diag);
+    for (size_t i = 0; i < rows->count; i++) {
+        const enum bt_err err = open_source(&rows->sources[i], &sources[i], options, diag);
+        if (err)
+            return err;
+        rows->file_count += rows->sources[i].count;
+    }
+    set_shares(rows, sources);
+    rows->hashes = bt_zalloc(rows->file_count, sizeof *rows->hashes);
+    return rows->hashes ? BT_OK : bt_fail_nomem(diag);
+}
+
+/* Training cannot go on with a source that gives nothing; calibration can, as long as another one does. */
+static enum bt_err check_rows(const struct bt_rows *rows, const struct bt_cfg_source *sources, bool each_source,
+                              struct bt_diag *diag)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->sources[i].plan.row_count == 0 && (each_source || bt_rows_count(rows) == 0))
+            return fail_no_row(&rows->sources[i], sources[i].path, rows->seq, diag);
+    }
+    return BT_OK;
+}
+
+static enum bt_err open_rows(const struct bt_cfg_source *sources, size_t count, const struct bt_rows_options *options,
+                             bool each_source, struct bt_rows **ret_rows, struct bt_diag *diag)
+{
+    struct bt_rows *rows = bt_zalloc(1, sizeof *rows);
+    if (!rows)
+        return bt_fail_nomem(diag);
+    *rows = (struct bt_rows){.count = count,
+                             .seq = options->seq,
+                             .shuffle = options->shuffle,
+                             .seed = options->seed,
+                             .stage = options->stage};
+    enum bt_err err = open_sources(rows, sources, options, diag);
+    if (!err)
+        err = check_rows(rows, sources, each_source, diag);
+    if (err) {
+        bt_rows_close(rows);
+        return err;
+    }
+    *ret_rows = rows;
+    return BT_OK;
+}
+
+enum bt_err bt_rows_open(const struct bt_cfg_source *sources, size_t count, const struct bt_rows_options *options,
+                         struct bt_rows **ret_rows, struct bt_diag *diag)
+{
+    return open_rows(sources, count, options, true, ret_rows, diag);
+}
+
+enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t count, size_t seq, uint64_t vocab_size,
+                                     struct bt_rows **ret_rows, struct bt_diag *diag)
+{
+    const struct bt_rows_options options = {
+        .seq = seq, .before = -1, .after = -1, .stage = "stage1", .vocab_size = vocab_size};
+    return open_rows(sources, count, &options, false, ret_rows, diag);
+}
+
+void bt_rows_close(struct bt_rows *rows)
+{
+    if (!rows)
+        return;
+    for (size_t i = 0; rows->sources && i < rows->count; i++)
+        source_finish(&rows->sources[i]);
+    bt_free(rows->sources);
+    bt_free(rows->hashes);
+    bt_free(rows);
+}
+
+size_t bt_rows_count(const struct bt_rows *rows)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        n += rows->sources[i].plan.row_count;
+    return n;
+}
+
+uint64_t bt_rows_tokens(const struct bt_rows *rows)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        n += rows->sources[i].plan.tokens;
+    return n;
+}
+
+size_t bt_rows_files(const struct bt_rows *rows)
+{
+    return rows->file_count;
+}
+
+/* The source of file i, which exists; i becomes its number within the source. */
+static const struct bt_source *source_of_file(const struct bt_rows *rows, size_t *i)
+{
+    const struct bt_source *source = rows->sources;
+    for (; *i >= source->count; source++)
+        *i -= source->count;
+    return source;
+}
+
+const char *bt_rows_file(const struct bt_rows *rows, size_t i)
+{
+    const struct bt_source *source = source_of_file(rows, &i);
+    return source->paths[i];
+}
+
+/* Of the bytes that are mapped, which are those that are trained on, whatever the path names by now. */
+enum bt_err bt_rows_file_hash(struct bt_rows *rows, size_t i, uint64_t *ret_size, uint64_t *ret_hash,
+                              struct bt_diag *diag)
+{
+    (void)diag;
+    struct bt_data_hash *hash = &rows->hashes[i];
+    const struct bt_source *source = source_of_file(rows, &i);
+    const struct bt_map *map = &source->shards[i].map;
+    if (!hash->known)
+        *hash = (struct bt_data_hash){.hash = XXH3_64bits(map->data, map->size), .known = true};
+    *ret_size = map->size;
+    *ret_hash = hash->hash;
+    return BT_OK;
+}
+
+/* Places the piece at token `at` of a row that begins at token `begin` of the batch. */
+static void fill_piece(const struct bt_source *source, const struct bt_piece *piece, size_t begin, size_t at,
+                       struct bt_batch *batch)
+{
+    const struct bt_shard *shard = &source->shards[piece->shard];
+    const size_t length = piece->length, n = begin + at;
+    int32_t *ids = batch->ids + n, *labels = batch->labels + n;
+    bt_shard_read(shard, (size_t)piece->offset, length, ids);
+    memcpy(labels, ids + 1, (length - 1) * sizeof *labels);
+    if (piece->last_label)
+        bt_shard_read(shard, (size_t)piece->offset + length, 1, &labels[length - 1]);
+    else
+        labels[length - 1] = BT_IGNORE_LABEL;
+    for (size_t i = 0; i < length; i++) {
+        batch->position[n + i] = (int32_t)i;
+        batch->first[n + i] = (int32_t)at;
+    }
+}
+
+/* Padding from token `at` on. Each one is a document of its own, which costs attention the least. */
+static void pad_row(struct bt_batch *batch, size_t row, size_t at)
+{
+    for (; at < batch->seq; at++) {
+        const size_t n = row * batch->seq + at;
+        batch->ids[n] = 0;
+        batch->labels[n] = BT_IGNORE_LABEL;
+        batch->position[n] = 0;
+        batch->first[n] = (int32_t)at;
+    }
+}
+
+void bt_source_fill(const struct bt_source *source, size_t plan_row, size_t row_of_batch, struct bt_batch *batch)
+{
+    const struct bt_plan_row *row = &source->plan.rows[plan_row];
+    size_t at = 0;
+    for (size_t p = row[0].first; p < row[1].first; p++) {
+        const struct bt_piece *piece = &source->plan.pieces[p];
+        fill_piece(source, piece, row_of_batch * batch->seq, at, batch);
+        at += piece->length;
+    }
+    pad_row(batch, row_of_batch, at);
+    batch->tokens += row->tokens;
+    batch->label_count += row->labels;
+}
+
+void bt_rows_fill(const struct bt_rows *rows, size_t i, size_t row_of_batch, struct bt_batch *batch)
+{
+    const struct bt_source *source = rows->sources;
+    assert(batch->seq == rows->seq && row_of_batch < batch->rows);
+    for (; i >= source->plan.row_count; source++)
+        i -= source->plan.row_count;
+    bt_source_fill(source, i, row_of_batch, batch);
+}
+
+void bt_batch_pad(struct bt_batch *batch, size_t from_row)
+{
+    for (size_t row = from_row; row < batch->rows; row++)
+        pad_row(batch, row, 0);
+}
+
+void bt_batch_begin(struct bt_batch *batch)
+{
+    batch->tokens = batch->label_count = 0;
+}

@@ -1,0 +1,41 @@
+/* train/rows_source.h - what stands behind struct bt_rows: shared by rows.c (files, plans, filling) and rows_order.c
+ * (which row comes next). */
+#ifndef BT_TRAIN_ROWS_SOURCE_H
+#define BT_TRAIN_ROWS_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/shard.h"
+#include "train/rows.h"
+#include "train/rows_plan.h"
+
+struct bt_source {
+    char **paths; /* (count) in name order */
+    struct bt_shard *shards;
+    size_t count;
+    struct bt_plan plan;
+    double share; /* of the tokens; those of all sources sum to 1 */
+};
+
+struct bt_data_hash {
+    uint64_t hash;
+    bool known;
+};
+
+struct bt_rows {
+    struct bt_source *sources;
+    size_t count;
+    size_t seq;
+    bool shuffle;
+    uint64_t seed;
+    const char *stage;           /* borrowed */
+    struct bt_data_hash *hashes; /* (files of all sources) */
+    size_t file_count;
+};
+
+/* Writes row `plan_row` of the source to row `row_of_batch` of the batch and adds to its counts. */
+void bt_source_fill(const struct bt_source *source, size_t plan_row, size_t row_of_batch, struct bt_batch *batch);
+
+#endif
