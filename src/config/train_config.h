@@ -1,6 +1,6 @@
 /* config/train_config.h - the resolved YAML config of bitnet-train as plain structs (interface section 3).
  *
- * One table of keys (train_config.c) drives parsing, checking, defaults, --set, --print-config and the comparison on
+ * One table of keys (key_table.c) drives parsing, checking, defaults, --set, --print-config and the comparison on
  * resume. Strings are owned by the config. */
 #ifndef BT_CONFIG_TRAIN_CONFIG_H
 #define BT_CONFIG_TRAIN_CONFIG_H
@@ -22,6 +22,7 @@ enum bt_cfg_scheduler { BT_SCHEDULE_CONSTANT, BT_SCHEDULE_LINEAR, BT_SCHEDULE_CO
 enum bt_cfg_subln { BT_SUBLN_ONES, BT_SUBLN_CALIBRATED };
 enum bt_cfg_matmul { BT_MATMUL_AUTO, BT_MATMUL_FLOAT32, BT_MATMUL_INT8 };
 enum bt_cfg_gradient { BT_GRADIENT_AUTO, BT_GRADIENT_FLOAT32, BT_GRADIENT_INT16 };
+enum bt_cfg_optimizer_type { BT_OPTIMIZER_ADAMW, BT_OPTIMIZER_MUON };
 enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_KERNELS_AVX512 };
 
 struct bt_cfg_source {
@@ -49,7 +50,21 @@ struct bt_cfg_lambda_warmup {
 };
 
 struct bt_cfg_optimizer {
-    double lr, beta1, beta2, eps, weight_decay; /* type: adamw */
+    enum bt_cfg_optimizer_type type; /* a checked config says adamw */
+    double lr, beta1, beta2, eps, weight_decay;
+};
+
+/* Keys of features that do not exist yet: checked and printed, but refused when switched on. */
+struct bt_cfg_zclip {
+    bool enabled;
+    double z_threshold, ema_decay;
+    int64_t warmup_steps;
+};
+
+struct bt_cfg_early_stopping {
+    bool enabled;
+    int64_t patience;
+    double min_delta;
 };
 
 struct bt_cfg_scheduler_keys {
@@ -60,17 +75,20 @@ struct bt_cfg_scheduler_keys {
     double min_lr_ratio;
 };
 
-struct bt_cfg_train_stage { /* stage0 and stage2 */
-    bool present;           /* the config has this section */
+struct bt_cfg_train_stage {              /* stage0 and stage2 */
+    bool present;                        /* the config has this section */
     enum bt_cfg_weights weights;         /* stage0: always none */
     enum bt_cfg_activations activations; /* stage0: always none */
     struct bt_cfg_lambda_warmup lambda_warmup;
     int64_t max_steps, total_tokens; /* exactly one is > 0 in a checked config; 0: null */
     int64_t batch_size, gradient_accumulation_steps;
     double gradient_clipping; /* 0: off */
+    struct bt_cfg_zclip zclip;
     int64_t max_skipped_updates;
+    struct bt_cfg_early_stopping early_stopping;
     struct bt_cfg_optimizer optimizer;
     struct bt_cfg_scheduler_keys scheduler;
+    bool activation_checkpointing;
     bool has_data;           /* the stage has a `data` of its own; then: */
     struct bt_cfg_data data; /* keys of `data` merged with those the stage replaces */
 };
@@ -98,7 +116,7 @@ struct bt_train_config {
         bool keep_best;
     } checkpoint;
     struct {
-        int64_t log_interval, eval_interval, eval_tokens;
+        int64_t log_interval, eval_interval, eval_tokens, telemetry_interval, sample_interval;
     } logging;
     struct {
         int64_t threads; /* 0: all */
@@ -106,23 +124,27 @@ struct bt_train_config {
         enum bt_cfg_gradient gradient;
         enum bt_cfg_kernels kernels;
     } compute;
+    struct bt_train_config *written; /* the same with every ${NAME} as it was typed: what is printed and compared */
 };
 
-/* Parses text (named `what` in errors), applies the `--set` assignments ("key.path=value", value parsed as YAML), checks
- * every key and every bound. BT_EUSAGE with line, column and the nearest valid name; for a --set the argument is named
- * instead of the place. ${NAME} is expanded in the config but not in what is printed. */
+/* Parses text (named `what` in errors), applies the `--set` assignments ("key.path=value", value parsed as YAML),
+ * checks every key and every bound. BT_EUSAGE with line, column and the nearest valid name; for a --set the argument is
+ * named instead of the place. ${NAME} is expanded in the config but not in what is printed. */
 enum bt_err bt_train_config_parse(const char *text, size_t size, const char *what, const char *const *sets,
                                   size_t set_count, struct bt_train_config **ret_config, struct bt_diag *diag);
 enum bt_err bt_train_config_read(const char *path, const char *const *sets, size_t set_count,
                                  struct bt_train_config **ret_config, struct bt_diag *diag);
 void bt_train_config_destroy(struct bt_train_config *config); /* takes NULL */
 
+/* The data that a stage runs on: its own, or that of the config. Borrowed. */
+const struct bt_cfg_data *bt_train_config_data(const struct bt_train_config *config, enum bt_stage_id stage);
+
 /* Every key with its value, as YAML that runs the same. Free with bt_free; NULL when memory is out. */
 char *bt_train_config_print(const struct bt_train_config *config);
 
 /* Resume: the first key that differs between two configs and may not (all but compute.threads, logging, checkpoint).
- * Writes its path to ret_key (bt_free) and both values as text, or NULL when there is none. `old_text` is a printed
- * config, as found in a run folder. */
+ * Writes its path and both values as text (each for bt_free), or three times NULL when there is none. `old_text` is a
+ * printed config, as found in a run folder; ${NAME} is compared as typed, so the variable need not be set. */
 enum bt_err bt_train_config_difference(const struct bt_train_config *config, const char *old_text, const char *what,
                                        char **ret_key, char **ret_old, char **ret_new, struct bt_diag *diag);
 

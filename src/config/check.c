@@ -1,0 +1,198 @@
+#include "config/check.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int64_t bt_schedule_decay_updates(const struct bt_cfg_scheduler_keys *scheduler, int64_t n)
+{
+    return (int64_t)rint((double)n * scheduler->decay_ratio);
+}
+
+enum bt_err bt_check_schedule(const struct bt_cfg_scheduler_keys *scheduler, int64_t updates, const char *stage,
+                              struct bt_diag *diag)
+{
+    const int64_t warmup = scheduler->warmup_steps;
+    if (warmup >= updates)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.scheduler.warmup_steps: the warm-up of %" PRId64 " updates does not end before the stage, "
+                       "which has %" PRId64,
+                       stage, warmup, updates);
+    if (scheduler->type != BT_SCHEDULE_WSD)
+        return BT_OK;
+    const int64_t decay = bt_schedule_decay_updates(scheduler, updates);
+    if (!decay)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.scheduler.decay_ratio: %g of %" PRId64 " updates is no update; type wsd needs at least one "
+                       "(type constant has no decay)",
+                       stage, scheduler->decay_ratio, updates);
+    if (updates - decay < warmup)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.scheduler.warmup_steps: the warm-up of %" PRId64
+                       " updates runs into the decay, which begins "
+                       "after update %" PRId64 " of %" PRId64,
+                       stage, warmup, updates - decay, updates);
+    return BT_OK;
+}
+
+enum bt_err bt_check_lambda_warmup(const struct bt_cfg_lambda_warmup *warmup, int64_t updates, const char *stage,
+                                   struct bt_diag *diag)
+{
+    if (warmup->enabled && warmup->warmup_steps >= updates)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.lambda_warmup.warmup_steps: the warm-up of %" PRId64
+                       " updates does not end before the stage, "
+                       "which has %" PRId64,
+                       stage, warmup->warmup_steps, updates);
+    return BT_OK;
+}
+
+struct checker {
+    const struct bt_train_config *config;
+    const struct bt_yaml_node *root;
+    const char *what;
+    struct bt_diag *diag;
+};
+
+/* Where the key "a.b.c" stands: its own place, or that of the innermost section around it that is given. */
+static struct bt_yaml_place place_of(const struct checker *c, const char *path)
+{
+    const struct bt_yaml_node *node = c->root, *found = NULL;
+    struct bt_yaml_place place;
+    while (node && node->kind == BT_YAML_MAPPING && *path) {
+        char name[64];
+        const size_t length = strcspn(path, ".");
+        snprintf(name, sizeof name, "%.*s", (int)length, path);
+        if ((node = bt_yaml_find(node, name)))
+            found = node;
+        path += length + (path[length] == '.');
+    }
+    if (found)
+        return bt_yaml_key_place(found);
+    snprintf(place.text, sizeof place.text, "%.240s", c->what);
+    return place;
+}
+
+/* "place: key: why", or when key is NULL "place: why" at the place of `at`. */
+static enum bt_err refuse(const struct checker *c, const char *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static enum bt_err refuse(const struct checker *c, const char *at, const char *format, ...)
+{
+    char why[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    return bt_fail(c->diag, BT_EUSAGE, "%s: %s", place_of(c, at).text, why);
+}
+
+static bool runs(const struct bt_train_config *config, enum bt_stage_id stage)
+{
+    for (size_t i = 0; i < config->stage_count; i++)
+        if (config->stages[i] == stage)
+            return true;
+    return false;
+}
+
+static enum bt_err check_name(const struct checker *c)
+{
+    const char *name = c->config->name;
+    if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+        return refuse(c, "name", "name: found \"%.200s\", expected the plain name of a folder", name);
+    return BT_OK;
+}
+
+static enum bt_err check_model(const struct checker *c)
+{
+    if (c->config->model_path && c->config->model_config)
+        return refuse(c, "model.config", "model: found both \"path\" and \"config\", expected exactly one of the two");
+    if (!c->config->model_path && !c->config->model_config)
+        return refuse(c, "model", "model: missing \"path\" (a model folder) or \"config\" (a config.json)");
+    return BT_OK;
+}
+
+/* A fault of one of the functions above, with its place. */
+static enum bt_err with_place(const struct checker *c, enum bt_err err, const struct bt_diag *why)
+{
+    char key[128];
+    if (!err)
+        return BT_OK;
+    snprintf(key, sizeof key, "%.*s", (int)strcspn(why->text, ":"), why->text);
+    return refuse(c, key, "%s", why->text);
+}
+
+static enum bt_err check_length(const struct checker *c, const struct bt_cfg_train_stage *s, const char *stage)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s.total_tokens", stage);
+    if (s->max_steps && s->total_tokens)
+        return refuse(c, key, "%s: found both \"max_steps\" and \"total_tokens\", expected exactly one of the two",
+                      stage);
+    if (!s->max_steps && !s->total_tokens)
+        return refuse(c, stage, "%s: missing \"max_steps\" or \"total_tokens\"", stage);
+    return BT_OK;
+}
+
+static enum bt_err check_lambda(const struct checker *c, const struct bt_cfg_train_stage *s, const char *stage)
+{
+    const struct bt_cfg_lambda_warmup *warmup = &s->lambda_warmup;
+    struct bt_diag why = {""};
+    char key[64];
+    if (s->weights == BT_WEIGHTS_NONE && s->activations == BT_ACTIVATIONS_NONE)
+        return BT_OK; /* the float twin of a run keeps the keys, but nothing reads them */
+    snprintf(key, sizeof key, "%s.lambda_warmup.min", stage);
+    if (warmup->min > warmup->max)
+        return refuse(c, key, "%s: found %g, expected at most \"max\", which is %g", key, warmup->min, warmup->max);
+    if (!s->max_steps)
+        return BT_OK;
+    return with_place(c, bt_check_lambda_warmup(warmup, s->max_steps, stage, &why), &why);
+}
+
+static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id id, const struct bt_cfg_train_stage *s)
+{
+    const char *stage = bt_stage_name(id);
+    struct bt_diag why = {""};
+    enum bt_err err;
+    if (!s->present && runs(c->config, id))
+        return refuse(c, "stages", "missing section \"%s\", which \"stages\" asks for", stage);
+    if (!s->present)
+        return BT_OK;
+    if ((err = check_length(c, s, stage)) || (err = check_lambda(c, s, stage)))
+        return err;
+    if (!s->max_steps)
+        return BT_OK;
+    return with_place(c, bt_check_schedule(&s->scheduler, s->max_steps, stage, &why), &why);
+}
+
+static bool needs_data(const struct bt_train_config *config, enum bt_stage_id stage)
+{
+    if (stage == BT_STAGE1)
+        return config->stage1.insert_subln && config->stage1.subln_init == BT_SUBLN_CALIBRATED;
+    return true;
+}
+
+static enum bt_err check_data(const struct checker *c)
+{
+    for (size_t i = 0; i < c->config->stage_count; i++) {
+        const enum bt_stage_id stage = c->config->stages[i];
+        if (!needs_data(c->config, stage) || bt_train_config_data(c->config, stage)->train_count)
+            continue;
+        return refuse(c, "data.train", "missing \"data.train\" with at least one source, which %s needs%s",
+                      bt_stage_name(stage), stage == BT_STAGE1 ? " (subln_init: calibrated)" : "");
+    }
+    return BT_OK;
+}
+
+enum bt_err bt_check_train_config(const struct bt_train_config *config, const struct bt_yaml_node *root,
+                                  const char *what, struct bt_diag *diag)
+{
+    const struct checker c = {config, root, what, diag};
+    enum bt_err err;
+    if ((err = check_name(&c)) || (err = check_model(&c)) ||
+        (err = check_train_stage(&c, BT_STAGE0, &config->stage0)) ||
+        (err = check_train_stage(&c, BT_STAGE2, &config->stage2)))
+        return err;
+    return check_data(&c);
+}

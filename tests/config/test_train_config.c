@@ -1,0 +1,782 @@
+/* The YAML config: defaults, every kind of refusal with its sentence, --set, ${NAME}, printing, what a resume compares.
+ */
+#include "support.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/train_config.h"
+
+/* As short as a config gets; the cases below append lines or assignments to it. */
+static const char minimal[] = "name: run\n"
+                              "model: {path: models/tiny}\n"
+                              "data:\n"
+                              "  train:\n"
+                              "    - {path: data/train.bin}\n"
+                              "stage2:\n"
+                              "  max_steps: 1000\n";
+
+/* Every key, none of them at its default. */
+static const char full[] =
+    "name: full-1\n"
+    "output_dir: ${TEST_RUNS}/there\n"
+    "seed: 18446744073709551615\n"
+    "stages: [stage0, stage1, stage2]\n"
+    "model: {path: null, config: 'models/a b/config.json'}\n"
+    "data:\n"
+    "  train:\n"
+    "    - {path: \"data/train-*.bin\", weight: 3, format: nanogpt}\n"
+    "    - path: ${TEST_DATA}/more.bin\n"
+    "      weight: .25\n"
+    "  validation: [{path: data/validation.bin}]\n"
+    "  max_seq_length: 256\n"
+    "  packing: false\n"
+    "  separators: {before: 0, after: ~}\n"
+    "  shuffle: false\n"
+    "stage0: &training\n"
+    "  max_steps: 400\n"
+    "  optimizer: {lr: 1e-3, betas: [0, 0.999], eps: 1.0e-6, weight_decay: 0}\n"
+    "  scheduler: {type: constant, warmup_steps: 0}\n"
+    "stage1: {insert_subln: false, subln_init: ones, exclude_layers: ['model.layers.0.*', '*.o_proj'],\n"
+    "         calibration_tokens: 1}\n"
+    "stage2:\n"
+    "  <<: *training\n"
+    "  weights: none\n"
+    "  activations: int8\n"
+    "  lambda_warmup: {enabled: false, warmup_steps: 3, schedule: cosine, min: 0.25, max: 0.75}\n"
+    "  max_steps: null\n"
+    "  total_tokens: 1000000000\n"
+    "  batch_size: 3\n"
+    "  gradient_accumulation_steps: 7\n"
+    "  gradient_clipping: 0\n"
+    "  zclip: {z_threshold: 2.5, ema_decay: 0.9, warmup_steps: 1}\n"
+    "  max_skipped_updates: 1\n"
+    "  early_stopping: {patience: 2, min_delta: 0.001}\n"
+    "  data: {max_seq_length: 128, separators: {after: 7}, train: [{path: other.bin}]}\n"
+    "checkpoint: {save_interval: 0, keep_last_n: 1, keep_best: true}\n"
+    "logging: {log_interval: 1, eval_interval: 0, eval_tokens: 0}\n"
+    "compute: {threads: 2, matmul: float32, gradient: float32, kernels: avx2}\n";
+
+static struct bt_train_config *parse(const char *text, const char *const *sets, size_t set_count)
+{
+    struct bt_train_config *config = NULL;
+    struct bt_diag diag = {""};
+    TEST_OK(bt_train_config_parse(text, strlen(text), "run.yaml", sets, set_count, &config, &diag), diag);
+    return config;
+}
+
+/* The sentence with which `text` is refused. */
+static const char *refusal(const char *text, const char *const *sets, size_t set_count)
+{
+    static struct bt_diag diag;
+    struct bt_train_config *config = NULL;
+    diag.text[0] = 0;
+    const enum bt_err err = bt_train_config_parse(text, strlen(text), "run.yaml", sets, set_count, &config, &diag);
+    if (err != BT_EUSAGE)
+        fail_msg("error %d in place of a refusal of:\n%s", (int)err, text);
+    assert_null(config);
+    return diag.text;
+}
+
+static void defaults_are_those_of_the_interface(void **state)
+{
+    (void)state;
+    struct bt_train_config *c = parse(minimal, NULL, 0);
+    char *text = bt_train_config_print(c);
+    assert_string_equal(text,
+                        "name: run\n"
+                        "output_dir: runs\n"
+                        "seed: 42\n"
+                        "stages: [stage1, stage2]\n"
+                        "\n"
+                        "model:\n"
+                        "  path: models/tiny\n"
+                        "  config: null\n"
+                        "\n"
+                        "data:\n"
+                        "  train:\n"
+                        "    - {path: data/train.bin, weight: 1.0, format: llmc}\n"
+                        "  validation: []\n"
+                        "  max_seq_length: 512\n"
+                        "  packing: true\n"
+                        "  separators: {before: null, after: null}\n"
+                        "  shuffle: true\n"
+                        "stage0: null\n"
+                        "\n"
+                        "stage1:\n"
+                        "  insert_subln: true\n"
+                        "  subln_init: calibrated\n"
+                        "  exclude_layers: []\n"
+                        "  calibration_tokens: 16384\n"
+                        "\n"
+                        "stage2:\n"
+                        "  weights: ternary\n"
+                        "  activations: int8\n"
+                        "  lambda_warmup: {enabled: true, warmup_steps: 500, schedule: linear, min: 0.0, max: 1.0}\n"
+                        "  max_steps: 1000\n"
+                        "  total_tokens: null\n"
+                        "  batch_size: 8\n"
+                        "  gradient_accumulation_steps: 1\n"
+                        "  gradient_clipping: 1.0\n"
+                        "  zclip: {enabled: false, z_threshold: 3.0, ema_decay: 0.99, warmup_steps: 25}\n"
+                        "  max_skipped_updates: 20\n"
+                        "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
+                        "  optimizer: {type: adamw, lr: 0.0001, betas: [0.9, 0.95], eps: 1.0e-08, weight_decay: 0.1}\n"
+                        "  scheduler: {type: wsd, warmup_steps: 50, decay_ratio: 0.2, decay_type: linear, "
+                        "min_lr_ratio: 0.0}\n"
+                        "  activation_checkpointing: false\n"
+                        "  data: null\n"
+                        "\n"
+                        "checkpoint:\n"
+                        "  save_interval: 200\n"
+                        "  keep_last_n: 3\n"
+                        "  keep_best: false\n"
+                        "\n"
+                        "logging:\n"
+                        "  log_interval: 10\n"
+                        "  eval_interval: 100\n"
+                        "  eval_tokens: 65536\n"
+                        "  telemetry_interval: 0\n"
+                        "  sample_interval: 0\n"
+                        "\n"
+                        "compute:\n"
+                        "  threads: 0\n"
+                        "  matmul: auto\n"
+                        "  gradient: auto\n"
+                        "  kernels: auto\n");
+    bt_free(text);
+    bt_train_config_destroy(c);
+}
+
+static void every_key_arrives(void **state)
+{
+    (void)state;
+    setenv("TEST_RUNS", "/tmp/runs", 1);
+    setenv("TEST_DATA", "/tmp/data", 1);
+    struct bt_train_config *c = parse(full, NULL, 0);
+    assert_string_equal(c->name, "full-1");
+    assert_string_equal(c->output_dir, "/tmp/runs/there");
+    assert_true(c->seed == UINT64_MAX);
+    assert_int_equal(c->stage_count, 3);
+    assert_int_equal(c->stages[0], BT_STAGE0);
+    assert_int_equal(c->stages[2], BT_STAGE2);
+    assert_null(c->model_path);
+    assert_string_equal(c->model_config, "models/a b/config.json");
+    assert_true(c->has_data);
+    assert_int_equal(c->data.train_count, 2);
+    assert_string_equal(c->data.train[0].path, "data/train-*.bin");
+    assert_true(c->data.train[0].weight == 3.0);
+    assert_int_equal(c->data.train[0].format, BT_CFG_NANOGPT);
+    assert_string_equal(c->data.train[1].path, "/tmp/data/more.bin");
+    assert_true(c->data.train[1].weight == 0.25);
+    assert_int_equal(c->data.train[1].format, BT_CFG_LLMC);
+    assert_int_equal(c->data.validation_count, 1);
+    assert_int_equal(c->data.max_seq_length, 256);
+    assert_false(c->data.packing);
+    assert_false(c->data.shuffle);
+    assert_int_equal(c->data.separator_before, 0);
+    assert_int_equal(c->data.separator_after, -1);
+    assert_false(c->stage1.insert_subln);
+    assert_int_equal(c->stage1.subln_init, BT_SUBLN_ONES);
+    assert_int_equal(c->stage1.exclude_count, 2);
+    assert_string_equal(c->stage1.exclude_layers[1], "*.o_proj");
+    assert_int_equal(c->stage1.calibration_tokens, 1);
+    assert_true(c->checkpoint.keep_best);
+    assert_int_equal(c->logging.log_interval, 1);
+    assert_int_equal(c->compute.kernels, BT_KERNELS_AVX2);
+    bt_train_config_destroy(c);
+}
+
+static void stages_take_their_own_keys(void **state)
+{
+    (void)state;
+    setenv("TEST_RUNS", "/tmp/runs", 1);
+    setenv("TEST_DATA", "/tmp/data", 1);
+    struct bt_train_config *c = parse(full, NULL, 0);
+    assert_int_equal(c->stage0.weights, BT_WEIGHTS_NONE);
+    assert_int_equal(c->stage0.activations, BT_ACTIVATIONS_NONE);
+    assert_false(c->stage0.lambda_warmup.enabled);
+    assert_int_equal(c->stage0.max_steps, 400);
+    assert_int_equal(c->stage0.batch_size, 8);
+    const struct bt_cfg_train_stage *s = &c->stage2;
+    assert_int_equal(s->weights, BT_WEIGHTS_NONE);
+    assert_int_equal(s->lambda_warmup.schedule, BT_CURVE_COSINE);
+    assert_int_equal(s->max_steps, 0);
+    assert_int_equal(s->total_tokens, 1000000000);
+    assert_int_equal(s->batch_size, 3);
+    assert_int_equal(s->gradient_accumulation_steps, 7);
+    assert_true(s->gradient_clipping == 0.0);
+    assert_true(s->optimizer.lr == 1e-3); /* by way of the anchor */
+    assert_true(s->optimizer.beta1 == 0.0 && s->optimizer.beta2 == 0.999);
+    assert_true(s->zclip.z_threshold == 2.5);
+    assert_int_equal(s->early_stopping.patience, 2);
+    assert_true(s->has_data);
+    assert_int_equal(s->data.max_seq_length, 128);
+    assert_int_equal(s->data.separator_before, 0); /* from `data` */
+    assert_int_equal(s->data.separator_after, 7);
+    assert_int_equal(s->data.train_count, 1);
+    assert_string_equal(s->data.train[0].path, "other.bin");
+    assert_int_equal(s->data.validation_count, 1); /* from `data` */
+    assert_string_equal(s->data.validation[0].path, "data/validation.bin");
+    assert_ptr_equal(bt_train_config_data(c, BT_STAGE2), &s->data);
+    assert_ptr_equal(bt_train_config_data(c, BT_STAGE0), &c->data);
+    assert_ptr_equal(bt_train_config_data(c, BT_STAGE1), &c->data);
+    bt_train_config_destroy(c);
+}
+
+/* Lines after `minimal`, and the sentence that they deserve. */
+static void bad_lines_are_refused_with_their_place(void **state)
+{
+    static const struct {
+        const char *lines, *sentence;
+    } cases[] = {
+        {"sed: 1\n", "run.yaml:8:1: unknown key \"sed\"; did you mean \"seed\"?"},
+        {"  optimzer: {lr: 1}\n", "run.yaml:8:3: unknown key \"stage2.optimzer\"; did you mean \"optimizer\"?"},
+        {"  optimizer: {rl: 1}\n", "run.yaml:8:15: unknown key \"stage2.optimizer.rl\"; did you mean \"lr\"?"},
+        {"compute: {zebra: 1}\n", "run.yaml:8:11: unknown key \"compute.zebra\"; the keys here are: threads, matmul, "
+                                  "gradient, kernels"},
+        {"stage0: {max_steps: 100, weights: ternary}\n",
+         "run.yaml:8:26: unknown key \"stage0.weights\"; the keys here are: max_steps, total_tokens, batch_size, "
+         "gradient_accumulation_steps, gradient_clipping, zclip, max_skipped_updates, early_stopping, optimizer, "
+         "scheduler, activation_checkpointing, data, teacher, losses"},
+        {"name: twice\n", "run.yaml:8:1: duplicate key \"name\", first given at line 1, column 1"},
+        {"  optimizer: {lr: abc}\n",
+         "run.yaml:8:19: stage2.optimizer.lr: found the string \"abc\", expected a number above 0"},
+        {"  optimizer: {lr: \"1e-4\"}\n",
+         "run.yaml:8:19: stage2.optimizer.lr: found the string \"1e-4\", expected a number above 0"},
+        {"  optimizer: {lr: 0}\n", "run.yaml:8:19: stage2.optimizer.lr: found the number 0, expected a number above 0"},
+        {"  optimizer: {lr: .inf}\n",
+         "run.yaml:8:19: stage2.optimizer.lr: found the string \".inf\", expected a number above 0"},
+        {"  optimizer: {lr: 1e999}\n",
+         "run.yaml:8:19: stage2.optimizer.lr: found the number 1e999, expected a number above 0"},
+        {"  optimizer: {betas: [0.9, 1.0]}\n",
+         "run.yaml:8:28: stage2.optimizer.betas[1]: found the number 1.0, expected a "
+         "number of at least 0 and below 1"},
+        {"  optimizer: {betas: [0.9]}\n",
+         "run.yaml:8:22: stage2.optimizer.betas: found a list of 1, expected a list of two numbers"},
+        {"  optimizer: {eps: 0}\n",
+         "run.yaml:8:20: stage2.optimizer.eps: found the number 0, expected a number of at least "
+         "1e-30 and at most 1"},
+        {"  optimizer: [lr]\n", "run.yaml:8:14: stage2.optimizer: found a list of 1, expected a mapping"},
+        {"  optimizer: {type: muon}\n",
+         "run.yaml:8:21: stage2.optimizer.type: the string \"muon\" is not supported yet"},
+        {"  optimizer: {type: sgd}\n",
+         "run.yaml:8:21: stage2.optimizer.type: found the string \"sgd\", expected one of adamw"},
+        {"  batch_size: 1e3\n",
+         "run.yaml:8:15: stage2.batch_size: found the number 1e3, expected an integer from 1 to 1048576"},
+        {"  batch_size: 0\n",
+         "run.yaml:8:15: stage2.batch_size: found the number 0, expected an integer from 1 to 1048576"},
+        {"  batch_size: 99999999999999999999\n",
+         "run.yaml:8:15: stage2.batch_size: found the number 99999999999999999999, "
+         "expected an integer from 1 to 1048576"},
+        {"  batch_size: 1_000\n",
+         "run.yaml:8:15: stage2.batch_size: found the string \"1_000\", expected an integer from 1 to 1048576"},
+        {"  batch_size: 010\n",
+         "run.yaml:8:15: stage2.batch_size: found the string \"010\", expected an integer from 1 to 1048576"},
+        {"seed: -1\n", "run.yaml:8:7: seed: found the number -1, expected an integer from 0 to 18446744073709551615"},
+        {"stage1: {insert_subln: yes}\n",
+         "run.yaml:8:24: stage1.insert_subln: found the string \"yes\", expected true or false"},
+        {"stage1: {subln_init: one}\n",
+         "run.yaml:8:22: stage1.subln_init: found the string \"one\", expected one of ones, calibrated"},
+        {"stage1: {exclude_layers: 'a'}\n",
+         "run.yaml:8:26: stage1.exclude_layers: found the string \"a\", expected a list"},
+        {"stage1: {exclude_layers: [1]}\n",
+         "run.yaml:8:27: stage1.exclude_layers[0]: found the number 1, expected a string "
+         "(put it in quotes if it is one)"},
+        {"output_dir: 7\n",
+         "run.yaml:8:13: output_dir: found the number 7, expected a string (put it in quotes if it is one)"},
+        {"output_dir: ''\n", "run.yaml:8:13: output_dir: found an empty string"},
+        {"output_dir: ${NOT_SET_ANYWHERE}/x\n",
+         "run.yaml:8:13: output_dir: the environment variable \"NOT_SET_ANYWHERE\" is not set"},
+        {"output_dir: ${1X}\n",
+         "run.yaml:8:13: output_dir: found \"${\" that is not followed by a name and \"}\" (\"$${\" "
+         "stands for \"${\" itself)"},
+        {"stages: []\n", "run.yaml:8:9: stages: found an empty list, expected a list of at least one stage"},
+        {"stages: [stage2, stage1]\n",
+         "run.yaml:8:18: stages[1]: \"stage1\" cannot come after \"stage2\"; the order of "
+         "stages is stage0, stage1, stage2, each at most once"},
+        {"stages: [stage2, stage2]\n",
+         "run.yaml:8:18: stages[1]: \"stage2\" cannot come after \"stage2\"; the order of "
+         "stages is stage0, stage1, stage2, each at most once"},
+        {"stages: [stage4]\n",
+         "run.yaml:8:10: stages[0]: found the string \"stage4\", expected one of stage0, stage1, stage2"},
+        {"stages: [stage1_9]\n", "run.yaml:8:10: stages[0]: the string \"stage1_9\" is not supported yet"},
+        {"stages: [stage0, stage1]\n", "run.yaml:8:1: missing section \"stage0\", which \"stages\" asks for"},
+        {"stage3: {}\n", "run.yaml:8:1: \"stage3\" is not supported yet"},
+        {"  teacher: {path: x}\n", "run.yaml:8:3: \"stage2.teacher\" is not supported yet"},
+        {"  losses: {}\n", "run.yaml:8:3: \"stage2.losses\" is not supported yet"},
+        {"  zclip: {enabled: true}\n", "run.yaml:8:20: stage2.zclip.enabled: true is not supported yet"},
+        {"  zclip: {z_threshold: 0}\n",
+         "run.yaml:8:24: stage2.zclip.z_threshold: found the number 0, expected a number above 0"},
+        {"  early_stopping: {enabled: true}\n",
+         "run.yaml:8:29: stage2.early_stopping.enabled: true is not supported yet"},
+        {"  activation_checkpointing: true\n",
+         "run.yaml:8:29: stage2.activation_checkpointing: true is not supported yet"},
+        {"logging: {telemetry_interval: 100}\n",
+         "run.yaml:8:31: logging.telemetry_interval: the number 100 is not supported yet"},
+        {"logging: {sample_interval: 5}\n",
+         "run.yaml:8:28: logging.sample_interval: the number 5 is not supported yet"},
+        {"compute: {matmul: int8}\n", "run.yaml:8:19: compute.matmul: the string \"int8\" is not supported yet"},
+        {"compute: {gradient: int16}\n", "run.yaml:8:21: compute.gradient: the string \"int16\" is not supported yet"},
+        {"  total_tokens: 5\n",
+         "run.yaml:8:3: stage2: found both \"max_steps\" and \"total_tokens\", expected exactly one of the two"},
+        {"  lambda_warmup: {min: 0.5, max: 0.25}\n",
+         "run.yaml:8:19: stage2.lambda_warmup.min: found 0.5, expected at most \"max\", which is 0.25"},
+        {"  lambda_warmup: {warmup_steps: 1000}\n",
+         "run.yaml:8:19: stage2.lambda_warmup.warmup_steps: the warm-up of 1000 updates does not end before the stage, "
+         "which has 1000"},
+        {"  scheduler: {type: cosine, warmup_steps: 1000}\n",
+         "run.yaml:8:29: stage2.scheduler.warmup_steps: the warm-up of 1000 updates does not end before the stage, "
+         "which "
+         "has 1000"},
+        {"  scheduler: {warmup_steps: 801}\n",
+         "run.yaml:8:15: stage2.scheduler.warmup_steps: the warm-up of 801 updates "
+         "runs into the decay, which begins after update 800 of 1000"},
+        {"  scheduler: {decay_ratio: 0.0005}\n", "run.yaml:8:15: stage2.scheduler.decay_ratio: 0.0005 of 1000 updates "
+                                                 "is no update; type wsd needs at least one "
+                                                 "(type constant has no decay)"},
+        {"stage0: {batch_size: 1}\n", "run.yaml:8:1: stage0: missing \"max_steps\" or \"total_tokens\""},
+        {"stage1: {a: [}\n", NULL},
+        {"? [a, b]\n: c\n", "run.yaml:8:3: a key must be plain text, not a list or a mapping"},
+        {"seed: !!int 5\n", "run.yaml:8:7: tags (!...) are not supported"},
+        {"output_dir: \"a\\0b\"\n", "run.yaml:8:13: a NUL byte cannot be part of a text"},
+        {"output_dir: *nowhere\n", "run.yaml:8:13: there is no anchor \"&nowhere\" before this alias"},
+        {"---\nname: b\n", "run.yaml:8:1: a second document starts here, expected only one"},
+        {"logging: &l {log_interval: 1, x: *l}\n", "run.yaml:8:34: the alias \"*l\" stands inside of what it names"},
+        {"logging: {<<: 3}\n", "run.yaml:8:15: \"<<\" takes a mapping or a list of mappings"},
+        {"logging: {<<: [3]}\n", "run.yaml:8:16: \"<<\" takes mappings only"},
+        {"\"se\\ned\": 1\n", NULL},
+    };
+    (void)state;
+    unsetenv("NOT_SET_ANYWHERE");
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
+        const char *text = refusal(test_format("%s%s", minimal, cases[i].lines), NULL, 0);
+        if (cases[i].sentence && strcmp(text, cases[i].sentence))
+            fail_msg("%s\n  got  %s\n  want %s", cases[i].lines, text, cases[i].sentence);
+        assert_null(strchr(text, '\n'));
+    }
+}
+
+static void bad_files_are_refused(void **state)
+{
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {
+        {"", "run.yaml: this file is empty, expected a config"},
+        {"# nothing\n", "run.yaml: this file is empty, expected a config"},
+        {"---\n", "run.yaml:2:1: expected a mapping of keys to values"},
+        {"[1, 2]\n", "run.yaml:1:1: expected a mapping of keys to values"},
+        {"{}\n", "run.yaml: missing required key \"name\""},
+        {"name: ~\n", "run.yaml: missing required key \"name\""},
+        {"name: a/b\nmodel: {path: m}\n", "run.yaml:1:1: name: found \"a/b\", expected the plain name of a folder"},
+        {"name: ..\nmodel: {path: m}\n", "run.yaml:1:1: name: found \"..\", expected the plain name of a folder"},
+        {"name: a\n", "run.yaml: model: missing \"path\" (a model folder) or \"config\" (a config.json)"},
+        {"name: a\nmodel: {}\n",
+         "run.yaml:2:1: model: missing \"path\" (a model folder) or \"config\" (a config.json)"},
+        {"name: a\nmodel: {path: m, config: c}\n",
+         "run.yaml:2:18: model: found both \"path\" and \"config\", expected exactly one of the two"},
+        {"name: a\nmodel: {path: m}\n", "run.yaml: missing section \"stage2\", which \"stages\" asks for"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\n",
+         "run.yaml: missing \"data.train\" with at least one source, which stage1 needs (subln_init: calibrated)"},
+        {"name: a\nmodel: {path: m}\nstages: [stage2]\nstage2: {max_steps: 1000}\ndata: {train: []}\n",
+         "run.yaml:5:8: missing \"data.train\" with at least one source, which stage2 needs"},
+        {"name: a\nmodel: {path: m}\ndata:\n  train:\n    - {weight: 2}\n",
+         "run.yaml:5:7: missing required key \"data.train[0].path\""},
+        {"name: a\nmodel: {path: m}\ndata:\n  train: [x.bin]\n",
+         "run.yaml:4:11: data.train[0]: found the string \"x.bin\", expected a mapping"},
+        {"name: a\nmodel: {path: m}\ndata: {train: [{path: p, weight: 0}]}\n",
+         "run.yaml:3:34: data.train[0].weight: found the number 0, expected a number above 0"},
+        {"name: a\nmodel: {path: m}\ndata: {train: [{path: p, format: bin}]}\n",
+         "run.yaml:3:34: data.train[0].format: found the string \"bin\", expected one of llmc, nanogpt"},
+        {"name: \xff\n", "run.yaml: byte 6: this is not UTF-8 text: invalid leading UTF-8 octet"},
+    };
+    (void)state;
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++)
+        assert_string_equal(refusal(cases[i].text, NULL, 0), cases[i].sentence);
+}
+
+static void what_is_not_run_need_not_be_whole(void **state)
+{
+    (void)state;
+    bt_train_config_destroy(
+        parse("name: a\nmodel: {path: m}\nstages: [stage1]\nstage1: {subln_init: ones}\n", NULL, 0));
+    bt_train_config_destroy(
+        parse("name: a\nmodel: {path: m}\nstages: [stage1]\nstage1: {insert_subln: false}\n", NULL, 0));
+    bt_train_config_destroy(parse("name: a\nmodel: {path: m}\nstages: [stage2]\n"
+                                  "stage2: {max_steps: 1000, data: {train: [{path: p}]}}\n",
+                                  NULL, 0));
+    /* The float twin of a run keeps the keys of the warm-up, which nothing reads. */
+    bt_train_config_destroy(parse("name: a\nmodel: {path: m}\nstages: [stage2]\n"
+                                  "data: {train: [{path: p}]}\n"
+                                  "stage2: {max_steps: 100, weights: none, activations: none}\n",
+                                  NULL, 0));
+}
+
+static void set_changes_any_key(void **state)
+{
+    static const char *const sets[] = {
+        "stage2.optimizer.lr=3e-4",
+        "seed=7",
+        "data.train.0.path=b.bin",
+        "stages=[stage2]",
+        "model.path=",
+        "model.config=c.json",
+        "compute={threads: 3}",
+        "stage0.max_steps=200",
+        "logging.log_interval=1",
+        "stage2.data.packing=false",
+        "name=\"12\"",
+    };
+    (void)state;
+    struct bt_train_config *c = parse(minimal, sets, BT_ARRAY_LEN(sets));
+    assert_true(c->stage2.optimizer.lr == 3e-4);
+    assert_true(c->stage2.optimizer.eps == 1e-8);
+    assert_int_equal(c->seed, 7);
+    assert_string_equal(c->name, "12");
+    assert_string_equal(c->data.train[0].path, "b.bin");
+    assert_int_equal(c->stage_count, 1);
+    assert_null(c->model_path);
+    assert_string_equal(c->model_config, "c.json");
+    assert_int_equal(c->compute.threads, 3);
+    assert_true(c->stage0.present);
+    assert_int_equal(c->logging.log_interval, 1);
+    assert_true(c->stage2.has_data);
+    assert_false(c->stage2.data.packing);
+    assert_true(c->data.packing);
+    bt_train_config_destroy(c);
+}
+
+static void a_bad_set_is_named(void **state)
+{
+    static const struct {
+        const char *set, *sentence;
+    } cases[] = {
+        {"stage2.optimizer.lr=abc", "--set stage2.optimizer.lr=abc: stage2.optimizer.lr: found the string \"abc\", "
+                                    "expected a number above 0"},
+        {"stage2.optimzer.lr=1",
+         "--set stage2.optimzer.lr=1: unknown key \"stage2.optimzer\"; did you mean \"optimizer\"?"},
+        {"seed", "--set seed: expected key.path=value"},
+        {"=1", "--set =1: expected key.path=value"},
+        {"a..b=1", "--set a..b=1: the path has an empty part"},
+        {"name.x=1", "--set name.x=1: there is no \"x\" in the string \"run\""},
+        {"data.train.1.path=b",
+         "--set data.train.1.path=b: \"1\" is not one of the 1 items of the list, counted from 0"},
+        {"data.train.path=b",
+         "--set data.train.path=b: \"path\" is not one of the 1 items of the list, counted from 0"},
+        {"seed=[1", "--set seed=[1: this is not valid YAML: did not find expected ',' or ']' while parsing a flow "
+                    "sequence"},
+        {"stage2.scheduler.warmup_steps=1000", "--set stage2.scheduler.warmup_steps=1000: "
+                                               "stage2.scheduler.warmup_steps: the warm-up of 1000 updates does not "
+                                               "end before the stage, which has 1000"},
+        {"model.config=c.json",
+         "--set model.config=c.json: model: found both \"path\" and \"config\", expected exactly "
+         "one of the two"},
+    };
+    (void)state;
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++)
+        assert_string_equal(refusal(minimal, &cases[i].set, 1), cases[i].sentence);
+}
+
+/* An alias is a copy: what is set at one place does not move the other. */
+static void set_changes_one_place_of_an_alias(void **state)
+{
+    static const char text[] = "name: a\nmodel: {path: m}\nstages: [stage2]\ndata: {train: [{path: p}]}\n"
+                               "stage0: &s {max_steps: 1000, optimizer: {lr: 0.5}}\nstage2: *s\n";
+    const char *set = "stage2.optimizer.lr=0.25";
+    (void)state;
+    struct bt_train_config *c = parse(text, &set, 1);
+    assert_true(c->stage0.optimizer.lr == 0.5);
+    assert_true(c->stage2.optimizer.lr == 0.25);
+    bt_train_config_destroy(c);
+}
+
+static void aliases_of_aliases_are_bounded(void **state)
+{
+    char text[4096] = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+    (void)state;
+    for (int i = 1; i < 10; i++) {
+        size_t used = strlen(text);
+        used += (size_t)snprintf(text + used, sizeof text - used, "a%d: &a%d [", i, i);
+        for (int j = 0; j < 10; j++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s*a%d", j ? ", " : "", i - 1);
+        snprintf(text + used, sizeof text - used, "]\n");
+    }
+    assert_string_equal(refusal(text, NULL, 0),
+                        "run.yaml:4:45: more than 10000 values, counting what aliases stand for");
+    memset(text, '[', 1000);
+    text[1000] = 0;
+    assert_string_equal(refusal(text, NULL, 0), "run.yaml:1:65: lists and mappings nest too deeply");
+}
+
+/* parse(print(c)) prints the same text. */
+static void check_round_trip(const char *text, const char *const *sets, size_t set_count)
+{
+    struct bt_train_config *first = parse(text, sets, set_count);
+    char *once = bt_train_config_print(first);
+    struct bt_train_config *second = parse(once, NULL, 0);
+    char *twice = bt_train_config_print(second);
+    char *key, *old_value, *new_value;
+    struct bt_diag diag = {""};
+    assert_string_equal(once, twice);
+    TEST_OK(bt_train_config_difference(first, twice, "old", &key, &old_value, &new_value, &diag), diag);
+    assert_null(key);
+    bt_free(once);
+    bt_free(twice);
+    bt_train_config_destroy(first);
+    bt_train_config_destroy(second);
+}
+
+static void what_is_printed_reads_back(void **state)
+{
+    static const char *const sets[] = {
+        "name=\"yes\"",
+        "name=\"1e5\"",
+        "name=\"null\"",
+        "name=\"- x: {[&*\"",
+        "name=\"a\\nb\\t\\x07\\u2028\\u00e9\"",
+        "name='it''s \"it\"'",
+        "name=\"\\U0001F600 \\uFEFF \\x85 \\\\\"",
+        "name=.5x",
+        "name=\"...\"",
+        "name=-a",
+        "name='#'",
+        "name=\" lead\"",
+        "name=\"010\"",
+        "name=\"$${X}\"",
+        "stage2.optimizer.lr=0.1234567890123456789",
+        "stage2.optimizer.lr=5e-324",
+        "stage2.optimizer.lr=1e29",
+        "stage2.optimizer.lr=3",
+        "stage2.optimizer.eps=1.5e-30",
+        "seed=18446744073709551615",
+        "stage1.exclude_layers=[a, 'b c', \"d\\\"\"]",
+        "stage0={total_tokens: 5}",
+        "stage2.data={shuffle: false}",
+        "data.validation=[{path: v, weight: 0.1}, {path: w}]",
+        "stage2.scheduler.type=constant",
+    };
+    (void)state;
+    setenv("TEST_RUNS", "/tmp/runs", 1);
+    setenv("TEST_DATA", "/tmp/data", 1);
+    check_round_trip(minimal, NULL, 0);
+    check_round_trip(full, NULL, 0);
+    for (size_t i = 0; i < BT_ARRAY_LEN(sets); i++)
+        check_round_trip(minimal, &sets[i], 1);
+}
+
+static void variables_are_expanded_but_printed_as_typed(void **state)
+{
+    const char *set = "output_dir=${TEST_A}/x-${TEST_B}$${TEST_A}$";
+    (void)state;
+    setenv("TEST_A", "/home/someone", 1);
+    setenv("TEST_B", "", 1);
+    struct bt_train_config *c = parse(minimal, &set, 1);
+    assert_string_equal(c->output_dir, "/home/someone/x-${TEST_A}$");
+    char *text = bt_train_config_print(c);
+    assert_non_null(strstr(text, "output_dir: \"${TEST_A}/x-${TEST_B}$${TEST_A}$\"\n"));
+    assert_null(strstr(text, "/home/someone"));
+    bt_free(text);
+    bt_train_config_destroy(c);
+}
+
+static void check_difference(const char *set, const char *want_key, const char *want_old, const char *want_new)
+{
+    struct bt_diag diag = {""};
+    struct bt_train_config *old = parse(minimal, NULL, 0), *new = parse(minimal, &set, 1);
+    char *key = NULL, *old_value = NULL, *new_value = NULL, *text = bt_train_config_print(old);
+    TEST_OK(bt_train_config_difference(new, text, "config.yaml", &key, &old_value, &new_value, &diag), diag);
+    if (want_key) {
+        assert_non_null(key);
+        assert_string_equal(key, want_key);
+        assert_string_equal(old_value, want_old);
+        assert_string_equal(new_value, want_new);
+    } else {
+        assert_null(key);
+        assert_null(old_value);
+        assert_null(new_value);
+    }
+    bt_free(key);
+    bt_free(old_value);
+    bt_free(new_value);
+    bt_free(text);
+    bt_train_config_destroy(old);
+    bt_train_config_destroy(new);
+}
+
+static void a_resume_may_change_some_keys_only(void **state)
+{
+    (void)state;
+    check_difference("compute.threads=9", NULL, NULL, NULL);
+    check_difference("logging.log_interval=1", NULL, NULL, NULL);
+    check_difference("checkpoint={save_interval: 1, keep_best: true}", NULL, NULL, NULL);
+    check_difference("seed=42", NULL, NULL, NULL);
+    check_difference("seed=43", "seed", "42", "43");
+    check_difference("compute.kernels=avx2", "compute.kernels", "auto", "avx2");
+    check_difference("stage2.optimizer.lr=0.5", "stage2.optimizer.lr", "0.0001", "0.5");
+    check_difference("stage2.optimizer.betas=[0.9, 0.99]", "stage2.optimizer.betas", "[0.9, 0.95]", "[0.9, 0.99]");
+    check_difference("data.train.0.weight=2", "data.train", "[{path: data/train.bin, weight: 1.0, format: llmc}]",
+                     "[{path: data/train.bin, weight: 2.0, format: llmc}]");
+    check_difference("data.separators.after=3", "data.separators.after", "null", "3");
+    check_difference("stages=[stage2]", "stages", "[stage1, stage2]", "[stage2]");
+    check_difference("stage1.exclude_layers=[x]", "stage1.exclude_layers", "[]", "[x]");
+    check_difference(
+        "stage2.data={packing: false}", "stage2.data", "null",
+        "{train: [{path: data/train.bin, weight: 1.0, format: llmc}], validation: [], max_seq_length: 512, "
+        "packing: false, separators: {before: null, after: null}, shuffle: true}");
+}
+
+static void a_difference_needs_no_environment(void **state)
+{
+    char *key = NULL, *old_value = NULL, *new_value = NULL;
+    struct bt_diag diag = {""};
+    (void)state;
+    unsetenv("NOT_SET_ANYWHERE");
+    struct bt_train_config *c = parse(minimal, NULL, 0);
+    const char *old = test_format("%soutput_dir: ${NOT_SET_ANYWHERE}\n", minimal);
+    TEST_OK(bt_train_config_difference(c, old, "old", &key, &old_value, &new_value, &diag), diag);
+    assert_string_equal(key, "output_dir");
+    assert_string_equal(old_value, "\"${NOT_SET_ANYWHERE}\"");
+    bt_free(key);
+    bt_free(old_value);
+    bt_free(new_value);
+    assert_int_equal(bt_train_config_difference(c, "[", "old", &key, &old_value, &new_value, &diag), BT_EUSAGE);
+    assert_int_equal(bt_train_config_difference(c, "", "old", &key, &old_value, &new_value, NULL), BT_EUSAGE);
+    bt_train_config_destroy(c);
+}
+
+static void files_are_read(void **state)
+{
+    struct bt_train_config *c = NULL;
+    struct bt_diag diag = {""};
+    (void)state;
+    char *dir = test_make_dir();
+    const char *path = test_format("%s/run.yaml", dir);
+    test_write_file(path, minimal, strlen(minimal));
+    TEST_OK(bt_train_config_read(path, NULL, 0, &c, &diag), diag);
+    bt_train_config_destroy(c);
+    assert_int_equal(bt_train_config_read(test_format("%s/none.yaml", dir), NULL, 0, &c, &diag), BT_EUSAGE);
+    assert_non_null(strstr(diag.text, "none.yaml"));
+    test_remove_dir(dir);
+}
+
+/* The examples that come with the project. */
+static void examples_are_valid(void **state)
+{
+    glob_t found;
+    struct bt_diag diag = {""};
+    (void)state;
+    assert_int_equal(glob(BT_SOURCE_DIR "/configs/*.yaml", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct bt_train_config *c = NULL;
+        TEST_OK(bt_train_config_read(found.gl_pathv[i], NULL, 0, &c, &diag), diag);
+        bt_train_config_destroy(c);
+    }
+    globfree(&found);
+}
+
+static void try_bytes(const char *text, size_t size)
+{
+    struct bt_train_config *c = NULL;
+    struct bt_diag diag = {""};
+    char *copy = malloc(size ? size : 1); /* exactly as long: reading past it is seen */
+    memcpy(copy, text, size);
+    const enum bt_err err = bt_train_config_parse(copy, size, "x", NULL, 0, &c, &diag);
+    if (err != BT_OK) {
+        assert_int_equal(err, BT_EUSAGE);
+        assert_true(*diag.text);
+        assert_null(strchr(diag.text, '\n'));
+        assert_null(c);
+    } else {
+        char *printed = bt_train_config_print(c);
+        check_round_trip(printed, NULL, 0);
+        bt_free(printed);
+    }
+    bt_train_config_destroy(c);
+    free(copy);
+}
+
+static void every_beginning_is_harmless(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < strlen(full); n++)
+        try_bytes(full, n);
+}
+
+static void corruptions_are_harmless(void **state)
+{
+    static const char spice[] = "{}[]:,&*!|>'\"%@`#-?<~ \n\t0e.$\\";
+    char text[sizeof full];
+    uint32_t random = 12345;
+    (void)state;
+    setenv("TEST_RUNS", "/tmp/runs", 1);
+    setenv("TEST_DATA", "/tmp/data", 1);
+    for (int round = 0; round < 3000; round++) {
+        memcpy(text, full, sizeof full);
+        for (int flips = 1 + round % 4; flips; flips--) {
+            random = random * 1664525u + 1013904223u;
+            const size_t at = (random >> 8) % (sizeof full - 1);
+            random = random * 1664525u + 1013904223u;
+            text[at] = round % 3 ? spice[(random >> 8) % (sizeof spice - 1)] : (char)(random >> 16);
+        }
+        try_bytes(text, sizeof full - 1);
+    }
+    assert_int_equal(bt_alloc_live(), 0);
+}
+
+static enum bt_err parse_print_and_compare(void *context)
+{
+    static const char *const set = "stage2.optimizer.lr=3e-4";
+    struct bt_train_config *c = NULL;
+    char *key = NULL, *old_value = NULL, *new_value = NULL;
+    (void)context;
+    enum bt_err err = bt_train_config_parse(full, strlen(full), "x", &set, 1, &c, NULL);
+    if (err)
+        return err;
+    char *text = bt_train_config_print(c);
+    if (!text)
+        err = BT_ENOMEM;
+    else
+        err = bt_train_config_difference(c, minimal, "old", &key, &old_value, &new_value, NULL);
+    bt_free(key);
+    bt_free(old_value);
+    bt_free(new_value);
+    bt_free(text);
+    bt_train_config_destroy(c);
+    return err;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    setenv("TEST_RUNS", "/tmp/runs", 1);
+    setenv("TEST_DATA", "/tmp/data", 1);
+    test_every_allocation_fails(parse_print_and_compare, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_interface),
+        cmocka_unit_test(every_key_arrives),
+        cmocka_unit_test(stages_take_their_own_keys),
+        cmocka_unit_test(bad_lines_are_refused_with_their_place),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(what_is_not_run_need_not_be_whole),
+        cmocka_unit_test(set_changes_any_key),
+        cmocka_unit_test(a_bad_set_is_named),
+        cmocka_unit_test(set_changes_one_place_of_an_alias),
+        cmocka_unit_test(aliases_of_aliases_are_bounded),
+        cmocka_unit_test(what_is_printed_reads_back),
+        cmocka_unit_test(variables_are_expanded_but_printed_as_typed),
+        cmocka_unit_test(a_resume_may_change_some_keys_only),
+        cmocka_unit_test(a_difference_needs_no_environment),
+        cmocka_unit_test(files_are_read),
+        cmocka_unit_test(examples_are_valid),
+        cmocka_unit_test(every_beginning_is_harmless),
+        cmocka_unit_test(corruptions_are_harmless),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
