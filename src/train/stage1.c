@@ -36,13 +36,12 @@ static enum bt_err open_data(struct stage1 *s, struct bt_diag *diag)
     s->data = bt_stage_data(s->run->config, BT_STAGE1);
     if (!s->data)
         return BT_OK;
-    struct bt_rows_options options = bt_stage_rows_options(s->run, BT_STAGE1, s->data, s->from->config);
+    const struct bt_rows_options options = bt_stage_rows_options(s->run, BT_STAGE1, s->data, s->from->config);
     if (s->data->validation_count)
         err = bt_rows_open(s->data->validation, s->data->validation_count, &options, &s->validation, diag);
-    options.packing = false;
-    options.shuffle = false;
     if (!err && s->config->insert_subln && s->config->subln_init == BT_SUBLN_CALIBRATED)
-        err = bt_rows_open(s->data->train, s->data->train_count, &options, &s->calibration, diag);
+        err = bt_rows_open_calibration(s->data->train, s->data->train_count, options.seq, options.vocab_size,
+                                       &s->calibration, diag);
     return err;
 }
 
