@@ -1,0 +1,8 @@
+/* tools/data_commands.h - the commands of bitnet-data. argv[0] is the name of the command; each gives the exit status.
+ */
+#ifndef BT_TOOLS_DATA_COMMANDS_H
+#define BT_TOOLS_DATA_COMMANDS_H
+
+int bt_data_generate(int argc, char **argv);
+
+#endif
