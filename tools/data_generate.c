@@ -88,20 +88,23 @@ static enum bt_err write_half(const struct request *request, const struct half *
     return err;
 }
 
-static json_t *report_source(const struct bt_grammar *grammar)
-{
-    const double entropy = bt_grammar_entropy(grammar), length = bt_grammar_mean_length(grammar);
-    return json_pack("{s:f, s:f, s:I, s:I, s:f, s:f}", "entropy_per_document", entropy, "bytes_per_document", length,
-                     "shortest_document", (json_int_t)bt_grammar_shortest(grammar), "longest_document",
-                     (json_int_t)bt_grammar_longest(grammar), "entropy_per_byte", length > 0.0 ? entropy / length : 0.0,
-                     "entropy_per_label", entropy / (length + 2.0));
-}
-
 static json_t *report_half(const struct half *half)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:f}", "documents", (json_int_t)half->corpus.documents, "bytes",
                      (json_int_t)bt_corpus_bytes(&half->corpus), "tokens", (json_int_t)half->token_count, "labels",
-                     (json_int_t)label_count(half), "source_loss", half->source_loss);
+                     (json_int_t)label_count(half), "source_nats_per_label", half->source_loss);
+}
+
+static json_t *make_report(const struct request *request, const struct bt_grammar *grammar, const struct half *train,
+                           json_t *validation)
+{
+    const double entropy = bt_grammar_entropy(grammar), length = bt_grammar_mean_length(grammar);
+    return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:s, s:o, s:o}", "grammar", request->grammar, "seed",
+                     (json_int_t)request->seed, "entropy_nats_per_document", entropy, "entropy_nats_per_byte",
+                     length > 0.0 ? entropy / length : 0.0, "entropy_nats_per_label", entropy / (length + 2.0),
+                     "bytes_per_document", length, "shortest_document", (json_int_t)bt_grammar_shortest(grammar),
+                     "longest_document", (json_int_t)bt_grammar_longest(grammar), "labels", LABELS, "train",
+                     report_half(train), "validation", validation);
 }
 
 /* Trigram counts come from the training half, and so does the text that validation documents may repeat. */
@@ -118,6 +121,26 @@ static enum bt_err compare_halves(const struct half *train, const struct half *v
     return bt_corpus_repeated(&validation->corpus, &train->corpus, ret_repeated, diag);
 }
 
+static void print_summary(const struct bt_grammar *grammar, const struct half *train, const struct half *validation,
+                          double trigram_loss)
+{
+    const double entropy = bt_grammar_entropy(grammar), length = bt_grammar_mean_length(grammar);
+    printf("source      %.4f nats a byte, %.2f nats a document\n", length > 0.0 ? entropy / length : 0.0, entropy);
+    printf("train       %zu documents, %zu bytes, source loss %.4f nats a label\n", train->corpus.documents,
+           bt_corpus_bytes(&train->corpus), train->source_loss);
+    if (validation->corpus.documents)
+        printf("validation  %zu documents, %zu bytes, source loss %.4f, trigram loss %.4f nats a label\n",
+               validation->corpus.documents, bt_corpus_bytes(&validation->corpus), validation->source_loss,
+               trigram_loss);
+}
+
+/* Adds to the object what a validation half has besides; false when memory is out. */
+static bool add_comparison(json_t *half, double trigram_loss, size_t repeated)
+{
+    return half && !json_object_set_new(half, "trigram_nats_per_label", json_real(trigram_loss)) &&
+           !json_object_set_new(half, "documents_also_in_train", json_integer((json_int_t)repeated));
+}
+
 static enum bt_err write_report(const struct request *request, const struct bt_grammar *grammar,
                                 const struct half *train, const struct half *validation, struct bt_diag *diag)
 {
@@ -126,26 +149,17 @@ static enum bt_err write_report(const struct request *request, const struct bt_g
     enum bt_err err = compare_halves(train, validation, &trigram_loss, &repeated, diag);
     if (err)
         return err;
-    json_t *second = report_half(validation);
-    if (second && (json_object_set_new(second, "trigram_loss", json_real(trigram_loss)) ||
-                   json_object_set_new(second, "also_in_train", json_integer((json_int_t)repeated)))) {
+    json_t *second = validation->corpus.documents ? report_half(validation) : json_null();
+    if (validation->corpus.documents && !add_comparison(second, trigram_loss, repeated)) {
         json_decref(second);
-        second = NULL;
+        return bt_fail_nomem(diag);
     }
-    json_t *report = json_pack("{s:s, s:I, s:s, s:s, s:o, s:o, s:o}", "grammar", request->grammar, "seed",
-                               (json_int_t)request->seed, "unit", "nats", "labels", LABELS, "source",
-                               report_source(grammar), "train", report_half(train), "validation", second);
+    json_t *report = make_report(request, grammar, train, second);
     char *path = bt_sprintf("%s.json", request->out);
     err = report && path ? bt_json_replace(path, report, diag) : bt_fail_nomem(diag);
     if (!err) {
         say(request, path);
-        printf("source      %.4f nats a byte, %.2f nats a document\n"
-               "train       %zu documents, %zu bytes, source loss %.4f nats a label\n"
-               "validation  %zu documents, %zu bytes, source loss %.4f, trigram loss %.4f nats a label\n",
-               bt_grammar_entropy(grammar) / bt_grammar_mean_length(grammar), bt_grammar_entropy(grammar),
-               train->corpus.documents, bt_corpus_bytes(&train->corpus), train->source_loss,
-               validation->corpus.documents, bt_corpus_bytes(&validation->corpus), validation->source_loss,
-               trigram_loss);
+        print_summary(grammar, train, validation, trigram_loss);
     }
     bt_free(path);
     json_decref(report);
@@ -214,7 +228,7 @@ static enum bt_err print_probabilities(const struct request *request, const stru
         double log_probability;
         const char *text = bt_corpus_document(&corpus, i, &size);
         if (!(err = bt_grammar_log_probability(grammar, text, size, &log_probability, diag)))
-            printf("%zu\t%zu\t%.9g\n", i, size, log_probability);
+            printf("%zu\t%zu\t%.17g\n", i, size, log_probability);
     }
     bt_corpus_finish(&corpus);
     return err;
