@@ -124,12 +124,25 @@ static enum bt_err write_quietly(void *context)
 static void whatever_fails_is_told(void **state)
 {
     void *path = (void *)(uintptr_t)in_dir(state, "m.safetensors");
-    struct bt_diag diag;
     const struct disk_faults faults = {write_mixed, NULL, path, "m.safetensors"};
     assert_int_equal(test_every_disk_operation_fails(&faults, EIO), 3); /* open write sync */
     test_every_allocation_fails(write_quietly, path);
+}
+
+/* A small file fails when it is closed, a large one while it is written. */
+static void a_full_disk_is_told(void **state)
+{
+    (void)state;
+    static const float many[600000];
+    const struct bt_tensor_source large = {
+        .name = "l", .dtype = BT_DTYPE_F32, .rank = 1, .shape = {600000}, .data = many};
+    struct bt_diag diag;
+    uint64_t hash = 1;
     ASSERT_FAILS(BT_EIO, "/dev/full: cannot write: No space left on device",
-                 bt_safetensors_write("/dev/full", mixed, BT_ARRAY_LEN(mixed), NULL, &diag));
+                 bt_safetensors_write("/dev/full", mixed, BT_ARRAY_LEN(mixed), &hash, &diag));
+    ASSERT_FAILS(BT_EIO, "/dev/full: cannot write: No space left on device",
+                 bt_safetensors_write("/dev/full", &large, 1, &hash, &diag));
+    assert_int_equal(hash, 1);
 }
 
 int main(void)
@@ -137,7 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_DIR(the_example_is_written),     IN_DIR(tensors_are_ordered_aligned_and_come_back),
         IN_DIR(no_tensors_make_a_file_too), IN_DIR(what_no_reader_would_take_is_not_written),
-        IN_DIR(whatever_fails_is_told),
+        IN_DIR(whatever_fails_is_told),     cmocka_unit_test(a_full_disk_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,7 +213,7 @@ static void ids_that_do_not_fit_are_not_written(void **state)
     assert_false(bt_file_exists(in_dir(state, "w.tmp")));
 }
 
-static const int32_t sample[] = {5, 6, 7};
+static const int32_t sample[600000]; /* more than the buffer of a file being written */
 
 static enum bt_err write_sample(void *context, struct bt_diag *diag)
 {
