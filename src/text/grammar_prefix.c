@@ -10,7 +10,7 @@
 #include "text/grammar_graph.h"
 #include "text/u64_map.h"
 
-#define MAX_WORK (1u << 24) /* pairs compared and readers made; a grammar of stories needs thousands */
+#define MAX_WORK (1u << 22) /* pairs compared and readers made; a grammar of stories needs thousands */
 #define FINISHED 0          /* the rest of which nothing is left */
 
 struct rest { /* parts first .. end - 1, then another rest */
