@@ -2,14 +2,15 @@
 #ifndef BT_BASE_CPU_H
 #define BT_BASE_CPU_H
 
-enum bt_cpu_level { /* an upper bound on the instruction set that kernels use; each includes the ones before it */
+/* An upper bound on the instruction set that kernels use; each includes the ones before it. */
+enum bt_cpu_level {
     BT_CPU_PORTABLE = 0,
     BT_CPU_AVX2,   /* AVX2 and FMA */
     BT_CPU_AVX512, /* AVX-512 F, BW, DQ, VL */
 };
 
-enum bt_cpu_level bt_cpu_level(void);              /* of this machine */
-const char *bt_cpu_level_name(enum bt_cpu_level);  /* "portable", "avx2", "avx512" */
-int bt_cpu_count(void);                            /* processors this process may run on, at least 1 */
+enum bt_cpu_level bt_cpu_level(void);             /* of this machine */
+const char *bt_cpu_level_name(enum bt_cpu_level); /* "portable", "avx2", "avx512" */
+int bt_cpu_count(void);                           /* processors this process may run on, at least 1 */
 
 #endif

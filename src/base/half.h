@@ -1,4 +1,5 @@
-/* base/half.h - IEEE 754 half precision and bfloat16, one value at a time. Narrowing rounds to nearest, ties to even. */
+/* base/half.h - IEEE 754 half precision and bfloat16, one value at a time. Narrowing rounds to nearest, ties to even.
+ */
 #ifndef BT_BASE_HALF_H
 #define BT_BASE_HALF_H
 

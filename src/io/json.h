@@ -16,9 +16,9 @@ enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *d
 /* Compact, keys in order of insertion, reals as the shortest text that reads back as the same double. flags: 0, or
  * jansson's JSON_INDENT(n). NULL when memory is out; free with bt_free. */
 char *bt_json_text(const json_t *value, size_t flags);
-enum bt_err bt_json_replace(const char *path, const json_t *value,
-                            struct bt_diag *diag); /* indented, by bt_file_replace */
-enum bt_err bt_json_write(const char *path, const json_t *value, struct bt_diag *diag); /* indented, straight to path */
+/* Indented, by bt_file_replace; or straight to path. */
+enum bt_err bt_json_replace(const char *path, const json_t *value, struct bt_diag *diag);
+enum bt_err bt_json_write(const char *path, const json_t *value, struct bt_diag *diag);
 /* A real number, or null when it is not finite. float32 values print as the shortest text that reads back the same. */
 json_t *bt_json_real(double value);
 json_t *bt_json_float(float value);

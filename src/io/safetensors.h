@@ -9,30 +9,31 @@
 
 #include "base/err.h"
 
-enum bt_dtype { /* all dtypes of the format, in its order of increasing alignment */
-                BT_DTYPE_BOOL,
-                BT_DTYPE_F4,
-                BT_DTYPE_F6_E2M3,
-                BT_DTYPE_F6_E3M2,
-                BT_DTYPE_U8,
-                BT_DTYPE_I8,
-                BT_DTYPE_F8_E5M2,
-                BT_DTYPE_F8_E4M3,
-                BT_DTYPE_F8_E8M0,
-                BT_DTYPE_F8_E4M3FNUZ,
-                BT_DTYPE_F8_E5M2FNUZ,
-                BT_DTYPE_I16,
-                BT_DTYPE_U16,
-                BT_DTYPE_F16,
-                BT_DTYPE_BF16,
-                BT_DTYPE_I32,
-                BT_DTYPE_U32,
-                BT_DTYPE_F32,
-                BT_DTYPE_C64,
-                BT_DTYPE_F64,
-                BT_DTYPE_I64,
-                BT_DTYPE_U64,
-                BT_DTYPE_COUNT
+/* all dtypes of the format, in its order of increasing alignment */
+enum bt_dtype {
+    BT_DTYPE_BOOL,
+    BT_DTYPE_F4,
+    BT_DTYPE_F6_E2M3,
+    BT_DTYPE_F6_E3M2,
+    BT_DTYPE_U8,
+    BT_DTYPE_I8,
+    BT_DTYPE_F8_E5M2,
+    BT_DTYPE_F8_E4M3,
+    BT_DTYPE_F8_E8M0,
+    BT_DTYPE_F8_E4M3FNUZ,
+    BT_DTYPE_F8_E5M2FNUZ,
+    BT_DTYPE_I16,
+    BT_DTYPE_U16,
+    BT_DTYPE_F16,
+    BT_DTYPE_BF16,
+    BT_DTYPE_I32,
+    BT_DTYPE_U32,
+    BT_DTYPE_F32,
+    BT_DTYPE_C64,
+    BT_DTYPE_F64,
+    BT_DTYPE_I64,
+    BT_DTYPE_U64,
+    BT_DTYPE_COUNT,
 };
 const char *bt_dtype_name(enum bt_dtype dtype);
 unsigned bt_dtype_bits(enum bt_dtype dtype);
