@@ -22,8 +22,7 @@ void bt_alloc_fail_at(long k);
 long bt_alloc_live(void);
 
 /* One block of zeroed, 64-byte aligned memory carved into arrays. An arena without a base only measures: takes return
- * NULL and `used` grows all the same, so one carving function both sizes the block (and tells --dry-run) and fills it.
- */
+ * NULL and `used` grows all the same, so one carving function sizes the block (and tells --dry-run) and fills it. */
 struct bt_arena {
     unsigned char *base; /* NULL: measuring */
     size_t size;

@@ -61,8 +61,7 @@ char *bt_path_parent(const char *path); /* the folder it lies in, "." for a plai
 extern int (*bt_io_hook)(const char *op, const char *path);
 
 /* Appends and cuts: for metrics.jsonl. A line is given without its newline, and line and newline are one write. Opening
- * cuts the file back to keep_bytes; a shorter file is BT_EINPUT. A line that could not be written whole leaves nothing.
- */
+ * cuts the file back to keep_bytes; a shorter file is BT_EINPUT. A line that does not go in whole leaves nothing. */
 #define BT_APPEND_KEEP_ALL UINT64_MAX
 struct bt_append;
 enum bt_err bt_append_open(const char *path, uint64_t keep_bytes, struct bt_append **ret_file, struct bt_diag *diag);
