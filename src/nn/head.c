@@ -1,5 +1,7 @@
 #include "nn/head.h"
 
+#include <assert.h>
+
 /* A slice's logits take about this many floats (16 MiB), but a slice has at least so many rows that the product is a
  * matrix product. */
 enum { SLICE_FLOATS = 1 << 22, SLICE_MIN_ROWS = 64, SLICE_MAX_ROWS = 1024 };
@@ -63,6 +65,7 @@ double bt_head_loss(struct bt_head *head, const struct bt_head_context *c)
 double bt_head_backward(struct bt_head *head, const struct bt_head_context *c, float scale, float *dx)
 {
     const size_t hidden = c->shape->hidden, vocab = c->shape->vocab;
+    assert(scale != 0.0f); /* to cross_entropy it would mean: leave the logits alone */
     final_norm(head, c);
     for (size_t row = 0; row < c->n; row += head->slice) {
         const size_t rows = rows_from(head, c, row);

@@ -36,7 +36,7 @@ void bt_head_carve(struct bt_head *head, struct bt_arena *arena, const struct bt
 /* Sum of the losses, in nats. */
 double bt_head_loss(struct bt_head *head, const struct bt_head_context *c);
 /* The same; dx (n, hidden) is overwritten with the gradient of scale * sum, dweight and the gain's gradient are added
- * to. */
+ * to. scale is not 0. */
 double bt_head_backward(struct bt_head *head, const struct bt_head_context *c, float scale, float *dx);
 /* logits (n, vocab). */
 void bt_head_logits(struct bt_head *head, const struct bt_head_context *c, float *logits);

@@ -107,6 +107,9 @@ size_t bt_model_memory(const struct bt_params *params, const struct bt_model_opt
 {
     struct bt_model m = {.params = params, .shape = params->shape, .options = *options};
     struct bt_arena measure = {0};
+    size_t n;
+    if (__builtin_mul_overflow(options->rows, options->seq, &n))
+        return 0;
     carve(&m, &measure);
     return measure.overflow ? 0 : measure.used;
 }

@@ -41,8 +41,8 @@ void bt_model_prepare(struct bt_model *model);
 /* Forward. Returns the sum of the losses over the batch's labels, in nats. batch->rows <= options.rows; seq as created.
  */
 double bt_model_loss(struct bt_model *model, const struct bt_batch *batch, float lambda);
-/* Forward and backward: adds to the gradients those of (sum of losses) * scale. Returns the sum of the losses,
- * unscaled. */
+/* Forward and backward: adds to the gradients those of (sum of losses) * scale. scale is not 0. Returns the sum
+ * of the losses, unscaled. */
 double bt_model_backward(struct bt_model *model, const struct bt_batch *batch, float lambda, float scale);
 
 /* Forward, and the logits (n, vocab) of every position: for tests and small batches. */
