@@ -64,7 +64,10 @@ static struct bt_yaml_place place_of(const struct checker *c, const char *path)
     while (node && node->kind == BT_YAML_MAPPING && *path) {
         char name[64];
         const size_t length = strcspn(path, ".");
-        snprintf(name, sizeof name, "%.*s", (int)length, path);
+        if (length >= sizeof name)
+            break;
+        memcpy(name, path, length);
+        name[length] = 0;
         if ((node = bt_yaml_find(node, name)))
             found = node;
         path += length + (path[length] == '.');
@@ -75,7 +78,7 @@ static struct bt_yaml_place place_of(const struct checker *c, const char *path)
     return place;
 }
 
-/* "place: key: why", or when key is NULL "place: why" at the place of `at`. */
+/* "run.yaml:12:5: why", with the place of the key `at`. */
 static enum bt_err refuse(const struct checker *c, const char *at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static enum bt_err refuse(const struct checker *c, const char *at, const char *format, ...)

@@ -49,7 +49,7 @@ static enum bt_err syntax_error(struct builder *b)
 {
     const yaml_parser_t *p = &b->parser;
     if (p->error == YAML_MEMORY_ERROR)
-        return bt_fail(b->diag, BT_ENOMEM, "out of memory");
+        return bt_fail_nomem(b->diag);
     if (p->error == YAML_READER_ERROR)
         return bt_fail(b->diag, BT_EUSAGE, "%.240s: byte %zu: this is not UTF-8 text: %s", b->origin, p->problem_offset,
                        p->problem);
