@@ -27,8 +27,8 @@ struct bt_hf_marks {
 };
 
 struct bt_hf_config {
-    enum bt_family family;  /* for bitnet_<family>: that family, and bitnet_prefix */
-    bool bitnet_prefix;     /* model_type was "bitnet_<family>" */
+    enum bt_family family; /* for bitnet_<family>: that family, and bitnet_prefix */
+    bool bitnet_prefix;    /* model_type was "bitnet_<family>" */
     uint64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
     uint64_t num_attention_heads, num_key_value_heads, head_dim;
     uint64_t max_position_embeddings;
@@ -40,11 +40,11 @@ struct bt_hf_config {
     double rope_theta;
     enum bt_rope_type rope_type;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor, rope_original_max_position;
-    uint64_t sliding_window;    /* 0: none in force */
-    uint64_t window_from_layer; /* layers from this one on have the window (Qwen: max_window_layers) */
+    uint64_t sliding_window;            /* 0: none in force */
+    uint64_t window_from_layer;         /* layers from this one on have the window (Qwen: max_window_layers) */
     int64_t bos_token_id, eos_token_id; /* -1: null. A list of eos gives its first. */
-    bool quantization_bitnet;   /* quantization_config says bitnet */
-    bool quantization_online;   /* ... autobitlinear + online: dense master weights; else packed (refused on load) */
+    bool quantization_bitnet;           /* quantization_config says bitnet */
+    bool quantization_online; /* ... autobitlinear + online: dense master weights; else packed (refused on load) */
     struct bt_hf_marks marks;
     json_t *raw; /* the object as read, for keys that are passed through; owned */
 };
