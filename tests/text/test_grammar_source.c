@@ -18,8 +18,7 @@ static const char *const small[] = {
     "a = b b b\nb = \"x\" | 2: \"yy\" | 0.25: \"z\"",
     "a = f(\"1\") | 5: f(\"2\")\nf(n) = n g(n, \"p\") | \"-\" g(\"q\", n)\ng(m, n) = 7: m \"!\" n | n n \"?\"",
     "a = b \"x\" | 3: b \"y\"\nb = \"x\" c | \"y\"\nc = 2: \"\" ",
-    "s = n \" \" v \" \" n \".\" | 2: \"so \" n \" \" v \".\"\nn = \"tom\" | \"ann\" | 3: \"to me\"\nv = \"ran\" | 4: "
-    "\"fell\"",
+    "s = n v n \".\" | 2: \"so \" n v \".\"\nn = \"tom\" | \"ann\" | 3: \"to me\"\nv = \" ran \" | 4: \" fell \"",
 };
 
 static struct bt_grammar *must_parse(const char *text)
