@@ -1,82 +1,12 @@
-#include "support.h"
+#include "corpus.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
 #include "io/shard.h"
 #include "kernels/kernels.h"
-#include "train/rows.h"
 
-#define B  1 /* separators of the hand-made shards */
-#define A  2
 #define NO BT_IGNORE_LABEL
-
-enum { MAX_SOURCES = 4 };
-
-/* A folder of shards and the sources that read them. */
-struct corpus {
-    char *dir;
-    struct bt_cfg_source sources[MAX_SOURCES];
-    size_t count;
-};
-
-static void corpus_init(struct corpus *corpus)
-{
-    *corpus = (struct corpus){.dir = test_make_dir()};
-}
-
-static void corpus_finish(struct corpus *corpus)
-{
-    for (size_t i = 0; i < corpus->count; i++)
-        free(corpus->sources[i].path);
-    test_remove_dir(corpus->dir);
-}
-
-/* A source of its own, whose files are "<index>-*.bin". */
-static void add_source(struct corpus *corpus, double weight)
-{
-    corpus->sources[corpus->count] = (struct bt_cfg_source){
-        .path = strdup(test_format("%s/%zu-*.bin", corpus->dir, corpus->count)), .weight = weight};
-    corpus->count++;
-}
-
-/* A shard of the newest source; shards are in the order of their letters. */
-static void add_shard(struct corpus *corpus, char letter, const int32_t *tokens, size_t n, unsigned width)
-{
-    struct bt_diag diag = {0};
-    const char *path = test_format("%s/%zu-%c.bin", corpus->dir, corpus->count - 1, letter);
-    TEST_OK(bt_shard_write(path, tokens, n, width, &diag), diag);
-}
-
-static const struct bt_rows_options packed = {
-    .packing = true, .before = B, .after = -1, .shuffle = true, .seed = 42, .stage = "stage2", .vocab_size = 1 << 30};
-static const struct bt_rows_options windows = {
-    .before = -1, .after = -1, .shuffle = true, .seed = 42, .stage = "stage2", .vocab_size = 1 << 30};
-
-static struct bt_rows *open_rows(const struct corpus *corpus, struct bt_rows_options options, size_t seq)
-{
-    struct bt_diag diag = {0};
-    struct bt_rows *rows = NULL;
-    options.seq = seq;
-    TEST_OK(bt_rows_open(corpus->sources, corpus->count, &options, &rows, &diag), diag);
-    return rows;
-}
-
-static void make_batch(struct bt_batch *batch, size_t rows, size_t seq)
-{
-    const size_t n = rows * seq;
-    int32_t *all = malloc(4 * n * sizeof *all);
-    assert_non_null(all);
-    memset(all, 0x55, 4 * n * sizeof *all);
-    *batch = (struct bt_batch){
-        .rows = rows, .seq = seq, .ids = all, .labels = all + n, .position = all + 2 * n, .first = all + 3 * n};
-}
-
-static void free_batch(struct bt_batch *batch)
-{
-    free(batch->ids);
-}
 
 /* What one row must hold. */
 struct row {
@@ -91,11 +21,11 @@ static void check_rows(const int32_t *tokens, size_t n, const struct bt_rows_opt
     struct bt_batch batch;
     size_t token_count = 0, label_count = 0;
     corpus_init(&corpus);
-    add_source(&corpus, 1.0);
-    add_shard(&corpus, 'a', tokens, n, 2);
-    struct bt_rows *rows = open_rows(&corpus, *options, seq);
+    corpus_add_source(&corpus, 1.0);
+    corpus_add_shard(&corpus, 'a', tokens, n, 2);
+    struct bt_rows *rows = corpus_open(&corpus, *options, seq);
     assert_int_equal(bt_rows_count(rows), want_rows);
-    make_batch(&batch, want_rows, seq);
+    test_batch_init(&batch, want_rows, seq);
     for (size_t r = 0; r < want_rows; r++) {
         bt_rows_fill(rows, r, r, &batch);
         assert_memory_equal(batch.ids + r * seq, want[r].ids, seq * sizeof(int32_t));
@@ -109,7 +39,7 @@ static void check_rows(const int32_t *tokens, size_t n, const struct bt_rows_opt
     assert_int_equal(batch.tokens, token_count);
     assert_int_equal(batch.label_count, label_count);
     assert_int_equal(bt_rows_tokens(rows), token_count);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     bt_rows_close(rows);
     corpus_finish(&corpus);
 }
@@ -120,9 +50,9 @@ static void plain_windows_take_every_t_th_token(void **state)
     static const int32_t tokens[] = {10, 11, 12, 13, 14, 15, 16, 17, 18};
     static const struct row want[] = {{{10, 11, 12, 13}, {11, 12, 13, 14}, {0, 1, 2, 3}, {0}},
                                       {{14, 15, 16, 17}, {15, 16, 17, 18}, {0, 1, 2, 3}, {0}}};
-    check_rows(tokens, 9, &windows, 4, want, 2); /* floor((9 - 1) / 4) */
-    check_rows(tokens, 8, &windows, 4, want, 1); /* the last token has no label */
-    check_rows(tokens, 5, &windows, 4, want, 1);
+    check_rows(tokens, 9, &window_options, 4, want, 2); /* floor((9 - 1) / 4) */
+    check_rows(tokens, 8, &window_options, 4, want, 1); /* the last token has no label */
+    check_rows(tokens, 5, &window_options, 4, want, 1);
 }
 
 /* Documents of 3, 5 and 2 tokens: 5 opens row 0, 3 fills it, 2 opens row 1. A document's last label is the next one's
@@ -137,7 +67,7 @@ static void before_separators_by_hand(void **state)
          {0, 1, 2, 3, 4, 0, 1, 2},
          {0, 0, 0, 0, 0, 5, 5, 5}},
         {{B, 30, 0, 0, 0, 0, 0, 0}, {30, NO, NO, NO, NO, NO, NO, NO}, {0, 1}, {0, 0, 2, 3, 4, 5, 6, 7}}};
-    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed, 8, want, 2);
+    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed_options, 8, want, 2);
 }
 
 /* The last token of a document, its `after`, has no label: what follows belongs to another document. */
@@ -151,7 +81,7 @@ static void after_separators_by_hand(void **state)
          {0, 1, 2, 3, 4, 0, 1, 2},
          {0, 0, 0, 0, 0, 5, 5, 5}},
         {{30, 0, 0, 0, 0, 0, 0, 0}, {NO, NO, NO, NO, NO, NO, NO, NO}, {0}, {0, 1, 2, 3, 4, 5, 6, 7}}};
-    struct bt_rows_options options = packed;
+    struct bt_rows_options options = packed_options;
     options.before = -1;
     options.after = A;
     check_rows(tokens, BT_ARRAY_LEN(tokens), &options, 8, want, 2);
@@ -166,7 +96,7 @@ static void both_separators_by_hand(void **state)
     static const struct row want[] = {
         {{B, 10, 11, A, B, 20, A, 5}, {10, 11, A, B, 20, A, NO, B}, {0, 1, 2, 3, 0, 1, 2, 0}, {0, 0, 0, 0, 4, 4, 4, 7}},
         {{6, 7, 0, 0, 0, 0, 0, 0}, {7, NO, NO, NO, NO, NO, NO, NO}, {0, 1}, {0, 0, 2, 3, 4, 5, 6, 7}}};
-    struct bt_rows_options options = packed;
+    struct bt_rows_options options = packed_options;
     options.after = A;
     check_rows(tokens, BT_ARRAY_LEN(tokens), &options, 8, want, 2);
 }
@@ -179,7 +109,7 @@ static void long_documents_are_cut_into_pieces(void **state)
     static const struct row want[] = {{{B, 10, 11, 12}, {10, 11, 12, 13}, {0, 1, 2, 3}, {0}},
                                       {{13, 14, 15, 16}, {14, 15, 16, 17}, {0, 1, 2, 3}, {0}},
                                       {{17, 18, B, 20}, {18, B, 20, NO}, {0, 1, 0, 1}, {0, 0, 2, 2}}};
-    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed, 4, want, 3);
+    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed_options, 4, want, 3);
 }
 
 /* One id for both would leave documents of nothing but a separator: it begins documents. */
@@ -191,7 +121,7 @@ static void one_id_for_both_separators_begins_documents(void **state)
                                        {20, 21, 22, B, 11, B, NO, NO},
                                        {0, 1, 2, 3, 0, 1, 0, 0},
                                        {0, 0, 0, 0, 4, 4, 6, 7}}};
-    struct bt_rows_options options = packed;
+    struct bt_rows_options options = packed_options;
     options.after = B;
     check_rows(tokens, BT_ARRAY_LEN(tokens), &options, 8, want, 1);
 }
@@ -201,7 +131,7 @@ static void separators_in_a_row_make_documents_of_one_token(void **state)
     (void)state;
     static const int32_t tokens[] = {B, B, B, 10};
     static const struct row want[] = {{{B, 10, B, B}, {10, NO, B, B}, {0, 1, 0, 0}, {0, 0, 2, 3}}};
-    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed, 4, want, 1);
+    check_rows(tokens, BT_ARRAY_LEN(tokens), &packed_options, 4, want, 1);
 }
 
 /* What follows in the next shard is neither a label nor part of a document or window. */
@@ -212,11 +142,11 @@ static void documents_and_windows_end_with_their_shard(void **state)
     struct corpus corpus;
     struct bt_batch batch;
     corpus_init(&corpus);
-    add_source(&corpus, 1.0);
-    add_shard(&corpus, 'a', first, 3, 2);
-    add_shard(&corpus, 'b', second, 5, 4); /* widths may differ */
-    make_batch(&batch, 3, 3);
-    struct bt_rows *rows = open_rows(&corpus, packed, 3);
+    corpus_add_source(&corpus, 1.0);
+    corpus_add_shard(&corpus, 'a', first, 3, 2);
+    corpus_add_shard(&corpus, 'b', second, 5, 4); /* widths may differ */
+    test_batch_init(&batch, 3, 3);
+    struct bt_rows *rows = corpus_open(&corpus, packed_options, 3);
     static const int32_t ids[] = {B, 10, 11, B, 30, 31, 20, 21, 0};
     static const int32_t labels[] = {10, 11, NO, 30, 31, NO, 21, B, NO};
     assert_int_equal(bt_rows_count(rows), 3);
@@ -225,7 +155,7 @@ static void documents_and_windows_end_with_their_shard(void **state)
     assert_memory_equal(batch.ids, ids, sizeof ids);
     assert_memory_equal(batch.labels, labels, sizeof labels);
     bt_rows_close(rows);
-    rows = open_rows(&corpus, windows, 2);
+    rows = corpus_open(&corpus, window_options, 2);
     static const int32_t window_ids[] = {B, 10, 20, 21, B, 30};
     batch.seq = 2;
     assert_int_equal(bt_rows_count(rows), 3); /* (3 - 1) / 2 and (5 - 1) / 2 */
@@ -235,7 +165,7 @@ static void documents_and_windows_end_with_their_shard(void **state)
     assert_int_equal(batch.labels[1], 11);
     assert_int_equal(batch.labels[5], 31);
     bt_rows_close(rows);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     corpus_finish(&corpus);
 }
 
@@ -248,14 +178,14 @@ static void nanogpt_shards_are_read_and_files_counted(void **state)
     struct bt_diag diag = {0};
     uint64_t size, hash, again, other_size, other;
     corpus_init(&corpus);
-    add_source(&corpus, 1.0);
+    corpus_add_source(&corpus, 1.0);
     corpus.sources[0].format = BT_CFG_NANOGPT;
     test_write_file(test_format("%s/0-a.bin", corpus.dir), raw, sizeof raw);
-    add_source(&corpus, 1.0);
-    add_shard(&corpus, 'a', (const int32_t[]){7, 8, 9, 10, 11}, 5, 2);
-    add_shard(&corpus, 'b', (const int32_t[]){7, 8, 9, 10, 12}, 5, 2);
-    struct bt_rows *rows = open_rows(&corpus, windows, 4);
-    make_batch(&batch, 1, 4);
+    corpus_add_source(&corpus, 1.0);
+    corpus_add_shard(&corpus, 'a', (const int32_t[]){7, 8, 9, 10, 11}, 5, 2);
+    corpus_add_shard(&corpus, 'b', (const int32_t[]){7, 8, 9, 10, 12}, 5, 2);
+    struct bt_rows *rows = corpus_open(&corpus, window_options, 4);
+    test_batch_init(&batch, 1, 4);
     bt_rows_fill(rows, 0, 0, &batch);
     assert_int_equal(batch.ids[3], 13);
     assert_int_equal(batch.labels[3], 60000);
@@ -270,62 +200,9 @@ static void nanogpt_shards_are_read_and_files_counted(void **state)
     TEST_OK(bt_rows_file_hash(rows, 2, &other_size, &other, &diag), diag);
     assert_int_equal(size, other_size);
     assert_true(hash != other);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     bt_rows_close(rows);
     corpus_finish(&corpus);
-}
-
-/* Random corpora. The id of a token tells where it stands: document * 1024 + index in the document. Separators do not,
- * so the text of a document never holds them. */
-
-enum { DOC_IDS = 1024, FIRST_ID = 1024 };
-
-struct random_corpus {
-    struct corpus files;
-    size_t tokens, documents, documents_before_a_separator;
-};
-
-struct writer {
-    int32_t tokens[20000];
-    size_t n;
-};
-
-static void put(struct writer *w, int32_t token)
-{
-    assert_true(w->n < BT_ARRAY_LEN(w->tokens));
-    w->tokens[w->n++] = token;
-}
-
-/* Adds a source of one to three shards; each document has one to sixty tokens besides its separators. */
-static void add_random(struct random_corpus *corpus, uint64_t seed, bool before, bool after)
-{
-    static struct writer w;
-    add_source(&corpus->files, 1.0 + (double)(seed % 3));
-    const size_t shards = 1 + bt_rng_below(seed, 0, 3);
-    for (size_t s = 0; s < shards; s++) {
-        const size_t documents = 1 + bt_rng_below(seed, 1 + s, 40);
-        w.n = 0;
-        for (size_t d = 0; d < documents; d++) {
-            const size_t length = 1 + bt_rng_below(seed, 100 + 50 * s + d, d % 5 ? 12 : 60);
-            if (before)
-                put(&w, B);
-            for (size_t i = 0; i < length; i++)
-                put(&w, (int32_t)(FIRST_ID + corpus->documents * DOC_IDS + i));
-            if (after)
-                put(&w, A);
-            corpus->documents++;
-        }
-        corpus->documents_before_a_separator += before ? documents - 1 : 0;
-        corpus->tokens += w.n;
-        add_shard(&corpus->files, (char)('a' + s), w.tokens, w.n, 4);
-    }
-}
-
-static void make_random(struct random_corpus *corpus, uint64_t seed, bool before, bool after)
-{
-    *corpus = (struct random_corpus){0};
-    corpus_init(&corpus->files);
-    add_random(corpus, seed, before, after);
 }
 
 /* The document that the tokens first .. i of a row belong to; every piece holds some text, or is a lone separator: -1.
@@ -384,14 +261,14 @@ static void check_random(uint64_t seed, bool before, bool after, size_t seq)
     struct random_corpus corpus;
     struct bt_batch batch;
     struct tally tally = {0};
-    struct bt_rows_options options = packed;
+    struct bt_rows_options options = packed_options;
     options.before = before ? B : -1;
     options.after = after ? A : -1;
-    make_random(&corpus, seed, before, after);
-    struct bt_rows *rows = open_rows(&corpus.files, options, seq);
+    random_corpus_init(&corpus, seed, before, after);
+    struct bt_rows *rows = corpus_open(&corpus.files, options, seq);
     tally.seen = calloc(FIRST_ID + (corpus.documents + 1) * DOC_IDS, 1);
     assert_non_null(tally.seen);
-    make_batch(&batch, 1, seq);
+    test_batch_init(&batch, 1, seq);
     for (size_t r = 0; r < bt_rows_count(rows); r++) {
         const size_t labels = tally.labels;
         bt_batch_begin(&batch);
@@ -405,7 +282,7 @@ static void check_random(uint64_t seed, bool before, bool after, size_t seq)
     /* Every token has a label but the last one of a document that no `before` follows. */
     assert_int_equal(tally.labels, corpus.tokens - corpus.documents + corpus.documents_before_a_separator);
     free(tally.seen);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     bt_rows_close(rows);
     corpus_finish(&corpus.files);
 }
@@ -428,10 +305,10 @@ static void no_two_rows_of_a_plan_could_be_one(void **state)
     (void)state;
     struct random_corpus corpus;
     struct bt_batch batch;
-    make_random(&corpus, 5, true, false);
-    struct bt_rows *rows = open_rows(&corpus.files, packed, 64);
+    random_corpus_init(&corpus, 5, true, false);
+    struct bt_rows *rows = corpus_open(&corpus.files, packed_options, 64);
     size_t least = 64, second = 64;
-    make_batch(&batch, 1, 64);
+    test_batch_init(&batch, 1, 64);
     for (size_t r = 0; r < bt_rows_count(rows); r++) {
         bt_batch_begin(&batch);
         bt_rows_fill(rows, r, 0, &batch);
@@ -444,282 +321,8 @@ static void no_two_rows_of_a_plan_could_be_one(void **state)
     }
     assert_true(bt_rows_count(rows) > 2);
     assert_true(least + second > 64);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     bt_rows_close(rows);
-    corpus_finish(&corpus.files);
-}
-
-/* Order. Sources of plain windows whose ids say which source and which row of its plan they are from. */
-
-static void add_windows(struct corpus *corpus, double weight, size_t rows, size_t seq)
-{
-    static struct writer w;
-    w.n = 0;
-    add_source(corpus, weight);
-    for (size_t i = 0; i < rows * seq + 1; i++)
-        put(&w, (int32_t)((corpus->count - 1) * 10000 + i / seq));
-    add_shard(corpus, 'a', w.tokens, w.n, 4);
-}
-
-/* Reads the next row: 10000 * source + row of the plan. */
-static int32_t next_id(struct bt_cursor *cursor, struct bt_batch *batch)
-{
-    struct bt_diag diag = {0};
-    assert_int_equal(batch->rows, 1);
-    TEST_OK(bt_cursor_fill(cursor, batch, &diag), diag);
-    return batch->ids[0];
-}
-
-static struct bt_cursor *open_cursor(struct bt_rows *rows, uint64_t row)
-{
-    struct bt_diag diag = {0};
-    struct bt_cursor *cursor = NULL;
-    TEST_OK(bt_cursor_open(rows, row, &cursor, &diag), diag);
-    assert_int_equal(bt_cursor_row(cursor), row);
-    return cursor;
-}
-
-/* The ids of the first n rows under the given options. */
-static void order_of(const struct corpus *corpus, const struct bt_rows_options *options, size_t seq, int32_t *ids,
-                     size_t n)
-{
-    struct bt_batch batch;
-    struct bt_rows *rows = open_rows(corpus, *options, seq);
-    struct bt_cursor *cursor = open_cursor(rows, 0);
-    make_batch(&batch, 1, seq);
-    for (size_t i = 0; i < n; i++)
-        ids[i] = next_id(cursor, &batch);
-    assert_int_equal(bt_cursor_row(cursor), n);
-    free_batch(&batch);
-    bt_cursor_close(cursor);
-    bt_rows_close(rows);
-}
-
-static void without_shuffling_epochs_repeat_the_plan(void **state)
-{
-    (void)state;
-    struct corpus corpus;
-    struct bt_rows_options options = windows;
-    int32_t ids[25];
-    options.shuffle = false;
-    corpus_init(&corpus);
-    add_windows(&corpus, 1.0, 10, 3);
-    order_of(&corpus, &options, 3, ids, 25);
-    for (size_t i = 0; i < 25; i++)
-        assert_int_equal(ids[i], i % 10);
-    corpus_finish(&corpus);
-}
-
-static void each_epoch_is_another_permutation(void **state)
-{
-    (void)state;
-    enum { ROWS = 50, EPOCHS = 4 };
-    struct corpus corpus;
-    struct bt_rows_options options = windows;
-    int32_t ids[ROWS * EPOCHS], again[ROWS * EPOCHS], other[ROWS * EPOCHS];
-    corpus_init(&corpus);
-    add_windows(&corpus, 1.0, ROWS, 2);
-    order_of(&corpus, &options, 2, ids, ROWS * EPOCHS);
-    for (size_t e = 0; e < EPOCHS; e++) {
-        bool seen[ROWS] = {false};
-        for (size_t i = 0; i < ROWS; i++) {
-            assert_false(seen[ids[e * ROWS + i]]);
-            seen[ids[e * ROWS + i]] = true;
-        }
-        if (e)
-            assert_memory_not_equal(ids + e * ROWS, ids, ROWS * sizeof *ids);
-    }
-    order_of(&corpus, &options, 2, again, ROWS * EPOCHS);
-    assert_memory_equal(ids, again, sizeof ids);
-    options.seed = 43;
-    order_of(&corpus, &options, 2, other, ROWS * EPOCHS);
-    assert_memory_not_equal(ids, other, sizeof ids);
-    options.seed = 42;
-    options.stage = "stage0";
-    order_of(&corpus, &options, 2, other, ROWS * EPOCHS);
-    assert_memory_not_equal(ids, other, sizeof ids);
-    corpus_finish(&corpus);
-}
-
-/* The permutation is that of (seed, stage, source, epoch) as base/rng.h makes it. */
-static void the_permutation_is_keyed_by_stage_source_and_epoch(void **state)
-{
-    (void)state;
-    struct corpus corpus;
-    int32_t ids[30];
-    uint32_t want[10];
-    corpus_init(&corpus);
-    add_windows(&corpus, 1.0, 10, 2);
-    order_of(&corpus, &windows, 2, ids, 30);
-    for (size_t e = 0; e < 3; e++) {
-        bt_rng_permutation(bt_rng_key(42, test_format("order/stage2/0/%zu", e)), want, 10);
-        for (size_t i = 0; i < 10; i++)
-            assert_int_equal(ids[10 * e + i], want[i]);
-    }
-    corpus_finish(&corpus);
-}
-
-static void mixing_by_hand(void **state)
-{
-    (void)state;
-    static const struct {
-        double weights[3];
-        const char *order; /* sources, most behind first, lowest on ties */
-    } cases[] = {
-        {{1.0, 1.0}, "0101010101"},
-        {{3.0, 1.0}, "01000100010001000100"},
-        {{0.7, 0.3}, "01001001000100100100"}, /* after 7 and 3 rows it starts over: a tie, not a rounding error */
-        {{1.0, 2.0}, "01101101101101101101"},
-        {{1.0, 1.0, 2.0}, "02120212021202120212"}};
-    for (size_t c = 0; c < BT_ARRAY_LEN(cases); c++) {
-        struct corpus corpus;
-        int32_t ids[32];
-        const size_t n = strlen(cases[c].order);
-        corpus_init(&corpus);
-        for (size_t i = 0; i < 3 && cases[c].weights[i] > 0.0; i++)
-            add_windows(&corpus, cases[c].weights[i], 4, 5);
-        order_of(&corpus, &windows, 5, ids, n);
-        for (size_t i = 0; i < n; i++) {
-            if (ids[i] / 10000 != cases[c].order[i] - '0')
-                fail_msg("case %d, row %d: source %d", (int)c, (int)i, (int)(ids[i] / 10000));
-        }
-        corpus_finish(&corpus);
-    }
-}
-
-/* Draws packed rows of all lengths from `sources` sources and checks every prefix. A source only gets a row when it is
- * not ahead, so none is ever ahead by more than one row; deficits sum to zero, so of two sources none is behind by
- * more, and of n by more than n - 1. */
-static void check_shares(const double *weights, size_t sources)
-{
-    enum { SEQ = 24, ROWS = 3000 };
-    static struct writer w;
-    struct corpus corpus;
-    struct bt_batch batch;
-    double tokens[MAX_SOURCES] = {0}, total = 0.0;
-    corpus_init(&corpus);
-    for (size_t s = 0; s < sources; s++) {
-        add_source(&corpus, 7.0 * weights[s]);
-        w.n = 0;
-        for (size_t d = 0; d < 40; d++) {
-            const size_t length = 1 + bt_rng_below(s, d, 30);
-            put(&w, B);
-            for (size_t i = 0; i < length; i++)
-                put(&w, (int32_t)(10000 * (s + 1)));
-        }
-        add_shard(&corpus, 'a', w.tokens, w.n, 4);
-    }
-    struct bt_rows *rows = open_rows(&corpus, packed, SEQ);
-    struct bt_cursor *cursor = open_cursor(rows, 0);
-    make_batch(&batch, 1, SEQ);
-    for (size_t r = 0; r < ROWS; r++) {
-        struct bt_diag diag = {0};
-        TEST_OK(bt_cursor_fill(cursor, &batch, &diag), diag);
-        const int32_t text = batch.ids[0] == B ? batch.ids[1] : batch.ids[0];
-        tokens[text / 10000 - 1] += (double)batch.tokens;
-        total += (double)batch.tokens;
-        for (size_t s = 0; s < sources; s++) {
-            const double ahead = tokens[s] - weights[s] * total;
-            assert_true(ahead <= SEQ);
-            assert_true(-ahead <= (double)(sources - 1) * SEQ);
-        }
-    }
-    free_batch(&batch);
-    bt_cursor_close(cursor);
-    bt_rows_close(rows);
-    corpus_finish(&corpus);
-}
-
-static void every_prefix_of_a_run_keeps_to_the_shares(void **state)
-{
-    (void)state;
-    static const double two[] = {0.61, 0.39}, uneven[] = {0.97, 0.03}, three[] = {0.61, 0.3, 0.09};
-    check_shares(two, 2);
-    check_shares(uneven, 2);
-    check_shares(three, 3);
-}
-
-/* The walk that seeking and peeking are compared with: every row, and what it counts. */
-enum { WALK_ROWS = 150, WALK_SEQ = 32 };
-
-struct walk {
-    struct bt_rows *rows;
-    struct bt_batch all, one;
-    size_t tokens[WALK_ROWS], labels[WALK_ROWS];
-};
-
-static void walk_init(struct walk *walk, const struct corpus *corpus)
-{
-    struct bt_diag diag = {0};
-    walk->rows = open_rows(corpus, packed, WALK_SEQ);
-    struct bt_cursor *cursor = open_cursor(walk->rows, 0);
-    make_batch(&walk->all, WALK_ROWS, WALK_SEQ);
-    make_batch(&walk->one, 1, WALK_SEQ);
-    TEST_OK(bt_cursor_fill(cursor, &walk->all, &diag), diag);
-    assert_int_equal(bt_cursor_row(cursor), WALK_ROWS);
-    bt_cursor_close(cursor);
-    cursor = open_cursor(walk->rows, 0);
-    for (size_t r = 0; r < WALK_ROWS; r++) {
-        TEST_OK(bt_cursor_fill(cursor, &walk->one, &diag), diag);
-        walk->tokens[r] = walk->one.tokens;
-        walk->labels[r] = walk->one.label_count;
-    }
-    bt_cursor_close(cursor);
-}
-
-static void walk_finish(struct walk *walk)
-{
-    free_batch(&walk->all);
-    free_batch(&walk->one);
-    bt_rows_close(walk->rows);
-}
-
-static void check_peek(const struct walk *walk, struct bt_cursor *cursor, size_t row, size_t n)
-{
-    struct bt_diag diag = {0};
-    uint64_t labels, tokens;
-    size_t want_labels = 0, want_tokens = 0;
-    for (size_t i = row; i < row + n; i++) {
-        want_labels += walk->labels[i];
-        want_tokens += walk->tokens[i];
-    }
-    TEST_OK(bt_cursor_peek(cursor, n, &labels, &tokens, &diag), diag);
-    assert_int_equal(labels, want_labels);
-    assert_int_equal(tokens, want_tokens);
-    assert_int_equal(bt_cursor_row(cursor), row);
-}
-
-static void check_next(struct walk *walk, struct bt_cursor *cursor, size_t row)
-{
-    struct bt_diag diag = {0};
-    const size_t size = WALK_SEQ * sizeof(int32_t), at = row * WALK_SEQ;
-    TEST_OK(bt_cursor_fill(cursor, &walk->one, &diag), diag);
-    assert_memory_equal(walk->one.ids, walk->all.ids + at, size);
-    assert_memory_equal(walk->one.labels, walk->all.labels + at, size);
-    assert_memory_equal(walk->one.position, walk->all.position + at, size);
-    assert_memory_equal(walk->one.first, walk->all.first + at, size);
-}
-
-/* Over several epochs of three packed sources. */
-static void seeking_and_peeking_agree_with_walking(void **state)
-{
-    (void)state;
-    struct random_corpus corpus;
-    struct walk walk;
-    make_random(&corpus, 3, true, false);
-    add_random(&corpus, 4, true, false);
-    add_random(&corpus, 5, true, false);
-    walk_init(&walk, &corpus.files);
-    assert_true(2 * bt_rows_count(walk.rows) < WALK_ROWS);
-    for (size_t start = 0; start < WALK_ROWS; start += 13) {
-        struct bt_cursor *cursor = open_cursor(walk.rows, start);
-        for (size_t r = start, ahead = 1; r < WALK_ROWS; r++, ahead = ahead * 5 % 17) {
-            check_peek(&walk, cursor, r, ahead < WALK_ROWS - r ? ahead : WALK_ROWS - r);
-            check_next(&walk, cursor, r);
-        }
-        bt_cursor_close(cursor);
-    }
-    walk_finish(&walk);
     corpus_finish(&corpus.files);
 }
 
@@ -729,13 +332,13 @@ static void plan_order_goes_through_the_sources_one_after_the_other(void **state
     struct corpus corpus;
     struct bt_batch batch;
     corpus_init(&corpus);
-    add_windows(&corpus, 1.0, 2, 3);
-    add_windows(&corpus, 9.0, 3, 3);
-    struct bt_rows *rows = open_rows(&corpus, windows, 3);
+    corpus_add_windows(&corpus, 1.0, 2, 3);
+    corpus_add_windows(&corpus, 9.0, 3, 3);
+    struct bt_rows *rows = corpus_open(&corpus, window_options, 3);
     static const int32_t want[] = {0, 1, 10000, 10001, 10002};
     assert_int_equal(bt_rows_count(rows), 5);
     assert_int_equal(bt_rows_tokens(rows), 15);
-    make_batch(&batch, 5, 3);
+    test_batch_init(&batch, 5, 3);
     bt_batch_begin(&batch);
     for (size_t r = 0; r < 5; r++) {
         bt_rows_fill(rows, r, r, &batch);
@@ -743,7 +346,7 @@ static void plan_order_goes_through_the_sources_one_after_the_other(void **state
         assert_int_equal(batch.tokens, 3 * (r + 1)); /* added up */
     }
     bt_rows_close(rows);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     corpus_finish(&corpus);
 }
 
@@ -756,10 +359,10 @@ static void calibration_takes_plain_windows_and_passes_over_short_sources(void *
     struct bt_rows *rows = NULL;
     struct bt_batch batch;
     corpus_init(&corpus);
-    add_source(&corpus, 1.0);
-    add_shard(&corpus, 'a', tokens, 3, 2);
-    add_windows(&corpus, 9.0, 2, 3);
-    make_batch(&batch, 1, 3);
+    corpus_add_source(&corpus, 1.0);
+    corpus_add_shard(&corpus, 'a', tokens, 3, 2);
+    corpus_add_windows(&corpus, 9.0, 2, 3);
+    test_batch_init(&batch, 1, 3);
     TEST_OK(bt_rows_open_calibration(corpus.sources, 2, 3, 20000, &rows, &diag), diag);
     assert_int_equal(bt_rows_count(rows), 2);
     bt_rows_fill(rows, 1, 0, &batch);
@@ -769,7 +372,7 @@ static void calibration_takes_plain_windows_and_passes_over_short_sources(void *
     assert_int_equal(bt_rows_open_calibration(corpus.sources, 2, 7, 20000, &rows, &diag), BT_EINPUT);
     assert_non_null(strstr(diag.text, corpus.sources[0].path));
     assert_null(rows);
-    free_batch(&batch);
+    test_batch_finish(&batch);
     corpus_finish(&corpus);
 }
 
@@ -777,7 +380,7 @@ static void padding_rows_count_nowhere(void **state)
 {
     (void)state;
     struct bt_batch batch;
-    make_batch(&batch, 3, 4);
+    test_batch_init(&batch, 3, 4);
     bt_batch_begin(&batch);
     batch.ids[3] = 77;
     bt_batch_pad(&batch, 1);
@@ -790,7 +393,7 @@ static void padding_rows_count_nowhere(void **state)
     }
     assert_int_equal(batch.tokens, 0);
     assert_int_equal(batch.label_count, 0);
-    free_batch(&batch);
+    test_batch_finish(&batch);
 }
 
 /* Opening must fail as an input error whose sentence holds both words. */
@@ -812,19 +415,19 @@ static void errors_name_the_source_and_what_is_wrong(void **state)
     (void)state;
     static const int32_t tokens[] = {10, 11, 12, 13, 14, 15};
     struct corpus corpus;
-    struct bt_rows_options options = windows;
+    struct bt_rows_options options = window_options;
     corpus_init(&corpus);
-    add_windows(&corpus, 1.0, 5, 4);
-    add_source(&corpus, 1.0);
-    check_refused(&corpus, windows, "1-*.bin", "");
+    corpus_add_windows(&corpus, 1.0, 5, 4);
+    corpus_add_source(&corpus, 1.0);
+    check_refused(&corpus, window_options, "1-*.bin", "");
     test_write_file(test_format("%s/1-a.bin", corpus.dir), "not a shard", 11);
-    check_refused(&corpus, windows, "1-a.bin", "header");
-    add_shard(&corpus, 'a', tokens, 4, 2);
-    check_refused(&corpus, windows, "1-*.bin", "no row of 4 tokens");
-    add_shard(&corpus, 'a', tokens, 6, 2);
+    check_refused(&corpus, window_options, "1-a.bin", "header");
+    corpus_add_shard(&corpus, 'a', tokens, 4, 2);
+    check_refused(&corpus, window_options, "1-*.bin", "no row of 4 tokens");
+    corpus_add_shard(&corpus, 'a', tokens, 6, 2);
     options.vocab_size = 15;
     check_refused(&corpus, options, "1-a.bin", "15");
-    options = packed;
+    options = packed_options;
     options.before = 0;
     check_refused(&corpus, options, "1-*.bin", "no separator (before 0, after -1");
     options.before = -1;
@@ -861,11 +464,11 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     struct random_corpus corpus;
-    make_random(&corpus, 8, true, false);
-    add_random(&corpus, 9, true, false);
-    struct attempt attempt = {&corpus.files, &packed};
+    random_corpus_init(&corpus, 8, true, false);
+    random_corpus_add(&corpus, 9, true, false);
+    struct attempt attempt = {&corpus.files, &packed_options};
     test_every_allocation_fails(use_rows, &attempt);
-    attempt.options = &windows;
+    attempt.options = &window_options;
     test_every_allocation_fails(use_rows, &attempt);
     corpus_finish(&corpus.files);
 }
@@ -879,15 +482,15 @@ static void a_real_shard_is_packed_without_loss_or_leak(void **state)
     struct bt_diag diag = {0};
     struct bt_shard shard;
     struct bt_batch batch;
-    struct bt_rows_options options = packed;
+    struct bt_rows_options options = packed_options;
     char *name = strdup(path);
     size_t labels = 0, tokens = 0, stories = 0;
     int64_t sum = 0;
     corpus.sources[0] = (struct bt_cfg_source){.path = name, .weight = 1.0};
     options.vocab_size = 512;
     TEST_OK(bt_shard_open(path, BT_SHARD_LLMC, &shard, &diag), diag);
-    struct bt_rows *rows = open_rows(&corpus, options, 256);
-    make_batch(&batch, 1, 256);
+    struct bt_rows *rows = corpus_open(&corpus, options, 256);
+    test_batch_init(&batch, 1, 256);
     for (size_t r = 0; r < bt_rows_count(rows); r++) {
         bt_batch_begin(&batch);
         bt_rows_fill(rows, r, 0, &batch);
@@ -910,7 +513,7 @@ static void a_real_shard_is_packed_without_loss_or_leak(void **state)
     assert_int_equal(tokens, shard.count);
     assert_int_equal(labels, shard.count - 1);
     assert_true(bt_rows_count(rows) <= shard.count / 256 * 102 / 100 + 1); /* within 2 % of full */
-    free_batch(&batch);
+    test_batch_finish(&batch);
     bt_rows_close(rows);
     bt_shard_close(&shard);
     free(name);
@@ -930,12 +533,6 @@ int main(void)
         cmocka_unit_test(nanogpt_shards_are_read_and_files_counted),
         cmocka_unit_test(every_token_of_random_corpora_appears_once_and_leaks_nowhere),
         cmocka_unit_test(no_two_rows_of_a_plan_could_be_one),
-        cmocka_unit_test(without_shuffling_epochs_repeat_the_plan),
-        cmocka_unit_test(each_epoch_is_another_permutation),
-        cmocka_unit_test(the_permutation_is_keyed_by_stage_source_and_epoch),
-        cmocka_unit_test(mixing_by_hand),
-        cmocka_unit_test(every_prefix_of_a_run_keeps_to_the_shares),
-        cmocka_unit_test(seeking_and_peeking_agree_with_walking),
         cmocka_unit_test(plan_order_goes_through_the_sources_one_after_the_other),
         cmocka_unit_test(calibration_takes_plain_windows_and_passes_over_short_sources),
         cmocka_unit_test(padding_rows_count_nowhere),
