@@ -113,14 +113,16 @@ static enum bt_err print_config(const struct bt_train_config *config, struct bt_
 static enum bt_err dry_run(const struct bt_train_config *config, struct bt_diag *diag)
 {
     struct bt_run_plan plan;
-    const enum bt_err err = bt_plan_run(config, NULL, &plan, diag);
+    const struct bt_observer silent = {0};
+    const struct bt_run run_of_config = {.config = config, .observer = &silent};
+    const enum bt_err err = bt_plan_run(&run_of_config, &plan, diag);
     if (!err)
         bt_print_plan(stdout, &plan);
     return err;
 }
 
-static enum bt_err train(const struct bt_train_config *config, const struct arguments *arguments,
-                         struct screen *screen, struct bt_diag *diag)
+static enum bt_err train(const struct bt_train_config *config, const struct arguments *arguments, struct screen *screen,
+                         struct bt_diag *diag)
 {
     const struct bt_observer observer = {
         .context = screen, .say = say, .progress = show_progress, .stop = stop_requested};

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "config/hf_config.h"
 #include "nn/params.h"
 #include "nn/shape.h"
@@ -15,27 +16,33 @@ struct bt_loaded_model {
     struct bt_hf_config *config;
     struct bt_shape shape;   /* sub_norm as the tensors say */
     struct bt_params params; /* borrows shape; excluded as the folder's marks say */
-    float *weights;          /* (params.total), 64-byte aligned */
-    char *path;              /* of the folder, NULL when made from a config */
+    float *weights;          /* (params.total), 64-byte aligned; in memory */
+    struct bt_arena memory;
+    char *path; /* of the folder that config.json (and a tokenizer) lies in */
 };
 
 /* Reads config.json and the tensors (F32, F16 or BF16). BT_EINPUT naming file and tensor: missing, unknown or misshapen
- * tensors, packed ternary weights, a tied model with a different lm_head.weight. `path` may also be a checkpoint folder. */
+ * tensors, packed ternary weights, a tied model with a different lm_head.weight. `path` may also be a checkpoint
+ * folder. */
 enum bt_err bt_model_load(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag);
-/* The same from a config.json alone, with random weights. */
+/* The same from a config.json alone, with random weights; BitNet's own and bitnet_<family> configs have SubLN norms. */
 enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_loaded_model **ret_model,
                             struct bt_diag *diag);
+/* Config, shape and table alone, checked against the tensors' names and shapes; weights stay NULL. path as for
+ * bt_model_load, or NULL for a config_path as for bt_model_random. */
+enum bt_err bt_model_inspect(const char *path, const char *config_path, struct bt_loaded_model **ret_model,
+                             struct bt_diag *diag);
 void bt_model_unload(struct bt_loaded_model *model); /* takes NULL */
 
 /* Does the folder hold a BitNet model: SubLN tensors, or marked so? */
 bool bt_is_bitnet_model(const struct bt_loaded_model *model);
 
-/* Writes config.json and model.safetensors (float32) into the existing folder `path`, each synced, and copies the tokenizer
- * and generation files from `source` (NULL: none). ret_hash (may be NULL): XXH3-64 of model.safetensors. */
+/* Writes config.json and model.safetensors (float32) into the existing folder `path`, each synced, and copies the
+ * tokenizer and generation files from `source` (NULL: none). ret_hash (may be NULL): XXH3-64 of model.safetensors. */
 enum bt_err bt_model_write(const char *path, const struct bt_hf_config *config, const struct bt_params *params,
                            const float *weights, const struct bt_hf_marks *marks, const char *source,
                            uint64_t *ret_hash, struct bt_diag *diag);
-/* Bytes that bt_model_write will need on disk. */
+/* Bytes that bt_model_write will need on disk, rounded up a little. */
 uint64_t bt_model_disk_size(const struct bt_params *params, const char *source);
 
 #endif

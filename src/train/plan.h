@@ -31,8 +31,7 @@ struct bt_run_plan {
     uint64_t disk;
 };
 
-/* folder may be NULL (no run folder yet: no stage is finished). */
-enum bt_err bt_plan_run(const struct bt_train_config *config, const struct bt_run_folder *folder,
-                        struct bt_run_plan *plan, struct bt_diag *diag);
+/* run->folder may be NULL (no run folder yet: no stage is finished). */
+enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag);
 
 #endif

@@ -278,6 +278,19 @@ void bt_batch_pad(struct bt_batch *batch, size_t from_row)
         pad_row(batch, row, 0);
 }
 
+size_t bt_rows_memory(const struct bt_rows *rows)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct bt_source *source = &rows->sources[i];
+        const struct bt_plan_row *end = &source->plan.rows[source->plan.row_count];
+        bytes += end->first * sizeof(struct bt_piece) + source->plan.row_count * sizeof *end;
+        for (size_t f = 0; f < source->count; f++)
+            bytes += source->shards[f].map.size;
+    }
+    return bytes;
+}
+
 void bt_batch_begin(struct bt_batch *batch)
 {
     batch->tokens = batch->label_count = 0;

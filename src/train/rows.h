@@ -39,6 +39,7 @@ void bt_rows_close(struct bt_rows *rows); /* takes NULL */
 
 size_t bt_rows_count(const struct bt_rows *rows);    /* rows of one epoch of all sources together */
 uint64_t bt_rows_tokens(const struct bt_rows *rows); /* tokens of one epoch of all sources together, without padding */
+size_t bt_rows_memory(const struct bt_rows *rows);   /* bytes: the mapped files and the plan of an epoch */
 size_t bt_rows_files(const struct bt_rows *rows); /* data files, for the checkpoint's record of what was trained on */
 const char *bt_rows_file(const struct bt_rows *rows, size_t i);
 /* Size and XXH3-64 of data file i, hashed on first use: of the bytes as they were mapped, so it has no way to fail yet.

@@ -33,7 +33,7 @@ enum { STAGE1_ROWS = 4 }; /* rows of a forward pass: memory here stays well belo
 static enum bt_err open_data(struct stage1 *s, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
-    s->data = bt_stage_data(s->run->config, BT_STAGE1);
+    s->data = bt_train_config_data(s->run->config, BT_STAGE1);
     if (!s->data)
         return BT_OK;
     const struct bt_rows_options options = bt_stage_rows_options(s->run, BT_STAGE1, s->data, s->from->config);
@@ -70,11 +70,22 @@ static enum bt_err allocate(struct stage1 *s, struct bt_diag *diag)
     return BT_OK;
 }
 
+static struct bt_model_options model_options(size_t seq, bool quantised)
+{
+    return (struct bt_model_options){
+        .rows = STAGE1_ROWS, .seq = seq, .ternary_weights = quantised, .int8_activations = quantised};
+}
+
+size_t bt_stage1_memory(const struct bt_params *params, size_t seq)
+{
+    const struct bt_model_options options = model_options(seq, true);
+    return bt_model_memory(params, &options);
+}
+
 static enum bt_err make_model(const struct stage1 *s, const struct bt_params *params, const float *weights,
                               bool quantised, struct bt_model **ret_model, struct bt_diag *diag)
 {
-    const struct bt_model_options options = {
-        .rows = STAGE1_ROWS, .seq = s->batch.seq, .ternary_weights = quantised, .int8_activations = quantised};
+    const struct bt_model_options options = model_options(s->batch.seq, quantised);
     return bt_model_create(params, &options, weights, NULL, &s->compute, ret_model, diag);
 }
 

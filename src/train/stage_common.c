@@ -24,11 +24,9 @@ const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *c
     return stage == BT_STAGE0 ? &config->stage0 : &config->stage2;
 }
 
-const struct bt_cfg_data *bt_stage_data(const struct bt_train_config *config, enum bt_stage_id stage)
+bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config)
 {
-    if (stage != BT_STAGE1 && bt_stage_config(config, stage)->has_data)
-        return &bt_stage_config(config, stage)->data;
-    return config->has_data ? &config->data : NULL;
+    return config->weights != BT_WEIGHTS_NONE || config->activations != BT_ACTIVATIONS_NONE;
 }
 
 struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,

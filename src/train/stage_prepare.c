@@ -18,11 +18,6 @@ struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda)
                                 .lambda = lambda};
 }
 
-static bool is_quantised(const struct bt_stage_run *s)
-{
-    return s->config->weights != BT_WEIGHTS_NONE || s->config->activations != BT_ACTIVATIONS_NONE;
-}
-
 static enum bt_err open_rows(struct bt_stage_run *s, struct bt_diag *diag)
 {
     const struct bt_rows_options options = bt_stage_rows_options(s->run, s->stage, s->data, s->model->config);
@@ -61,7 +56,7 @@ static enum bt_err check_steps(struct bt_stage_run *s, struct bt_diag *diag)
     enum bt_err err = bt_stage_updates(s->config, s->train, &s->updates, diag);
     if (!err)
         err = bt_check_schedule(&s->config->scheduler, s->updates, s->name, diag);
-    if (!err && is_quantised(s))
+    if (!err && bt_stage_is_quantised(s->config))
         err = bt_check_lambda_warmup(&s->config->lambda_warmup, s->updates, s->name, diag);
     return err;
 }
@@ -103,7 +98,7 @@ static enum bt_err load_model(struct bt_stage_run *s, struct bt_diag *diag)
     if (s->resumed_from)
         return bt_model_load(s->resumed_from, &s->model, diag);
     enum bt_err err = bt_stage_load_model(s->run, s->stage, &s->model, diag);
-    if (!err && is_quantised(s) && !s->model->shape.sub_norm)
+    if (!err && bt_stage_is_quantised(s->config) && !s->model->shape.sub_norm)
         bt_say(s->run, "%s: the model has no SubLN norms; BitLinear is trained without them", s->name);
     return err;
 }

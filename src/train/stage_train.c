@@ -165,7 +165,7 @@ enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id sta
                              .stage = stage,
                              .name = bt_stage_name(stage),
                              .config = bt_stage_config(run->config, stage),
-                             .data = bt_stage_data(run->config, stage)};
+                             .data = bt_train_config_data(run->config, stage)};
     enum bt_err err = bt_stage_prepare(&s, diag);
     if (!err)
         err = loop(&s, diag);

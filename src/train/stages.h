@@ -10,8 +10,6 @@
 /* The stage's start model, from a folder or from model.config with random weights. */
 enum bt_err bt_stage_load_model(const struct bt_run *run, enum bt_stage_id stage, struct bt_loaded_model **ret_model,
                                 struct bt_diag *diag);
-/* The data a stage uses: its own or the config's; NULL when there is none. */
-const struct bt_cfg_data *bt_stage_data(const struct bt_train_config *config, enum bt_stage_id stage);
 /* What bt_rows_open wants to know, from the config's data keys and the model's own separators. Where one id would both
  * begin and end a document (SmolLM2: BOS = EOS), it begins one: each document is then predicted to end by the next
  * one's start. */
@@ -25,10 +23,14 @@ enum bt_err bt_stage_write_model(const struct bt_run *run, enum bt_stage_id stag
 /* Conversion: BitLinear and SubLN; writes stage1/conversion.json too. A model that is BitNet already passes through
  * (auto_convert_if_needed). */
 enum bt_err bt_run_stage1(const struct bt_run *run, struct bt_diag *diag);
+/* Bytes that it reserves besides the weights before and after; params is the converted table. */
+size_t bt_stage1_memory(const struct bt_params *params, size_t seq);
 
 /* Stages 0 and 2: the training loop, from the newest whole checkpoint or from the start. */
 enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id stage, struct bt_diag *diag);
 const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *config, enum bt_stage_id stage);
+/* Is anything quantised? Not in a float twin or stage 0. */
+bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config);
 
 /* How many updates the stage has: max_steps, or as many as total_tokens takes, rounded up. */
 enum bt_err bt_stage_updates(const struct bt_cfg_train_stage *stage, struct bt_rows *rows, int64_t *ret_updates,

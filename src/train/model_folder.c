@@ -1,0 +1,343 @@
+#include "train/model_folder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+
+static struct bt_rope rope_of(const struct bt_hf_config *config)
+{
+    static const enum bt_rope_scaling scaling[] = {
+        [BT_ROPE_DEFAULT] = BT_ROPE_SCALING_NONE,
+        [BT_ROPE_LINEAR] = BT_ROPE_SCALING_LINEAR,
+        [BT_ROPE_LLAMA3] = BT_ROPE_SCALING_LLAMA3,
+    };
+    return (struct bt_rope){.theta = config->rope_theta,
+                            .scaling = scaling[config->rope_type],
+                            .factor = config->rope_factor,
+                            .low_freq_factor = config->rope_low_freq_factor,
+                            .high_freq_factor = config->rope_high_freq_factor,
+                            .original_max_position = config->rope_original_max_position};
+}
+
+static struct bt_shape shape_of(const struct bt_hf_config *config, bool sub_norm)
+{
+    return (struct bt_shape){.vocab = config->vocab_size,
+                             .hidden = config->hidden_size,
+                             .ffn = config->intermediate_size,
+                             .layers = config->num_hidden_layers,
+                             .heads = config->num_attention_heads,
+                             .kv_heads = config->num_key_value_heads,
+                             .head_dim = config->head_dim,
+                             .eps = (float)config->rms_norm_eps,
+                             .act = config->relu2 ? BT_ACT_RELU2 : BT_ACT_SILU,
+                             .tied = config->tie_word_embeddings,
+                             .qkv_bias = config->qkv_bias,
+                             .o_bias = config->o_bias,
+                             .mlp_bias = config->mlp_bias,
+                             .qk_norm = config->qk_norm,
+                             .sub_norm = sub_norm,
+                             .rope = rope_of(config),
+                             .window = config->sliding_window,
+                             .window_from = config->window_from_layer};
+}
+
+/* Shape, table and what the folder's marks exclude; `what` names the config. */
+static enum bt_err make_table(struct bt_loaded_model *model, const char *what, bool sub_norm, struct bt_diag *diag)
+{
+    struct bt_diag reason = {0};
+    const struct bt_hf_marks *marks = &model->config->marks;
+    model->shape = shape_of(model->config, sub_norm);
+    enum bt_err err = bt_params_init(&model->params, &model->shape, &reason);
+    if (!err)
+        err = bt_params_exclude(&model->params, marks->exclude_layers, marks->exclude_count, &reason);
+    if (err == BT_ENOMEM)
+        return bt_fail_nomem(diag);
+    return err ? bt_fail(diag, BT_EINPUT, "%s: %s", what, reason.text) : BT_OK;
+}
+
+static enum bt_err allocate_weights(struct bt_loaded_model *model, struct bt_diag *diag)
+{
+    if (!bt_arena_init(&model->memory, model->params.total * sizeof(float)))
+        return bt_fail(diag, BT_ENOMEM, "out of memory: the weights of the model need %zu bytes",
+                       model->params.total * sizeof(float));
+    model->weights = bt_arena_take(&model->memory, model->params.total, sizeof(float));
+    return BT_OK;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+/* SubLN is there when one of its tensors is; all of them must be then, as the table says. */
+static bool has_sub_norm(const struct bt_safetensors *file)
+{
+    for (size_t i = 0; i < bt_safetensors_count(file); i++) {
+        const char *name = bt_safetensors_at(file, i)->name;
+        if (ends_with(name, ".attn_sub_norm.weight") || ends_with(name, ".ffn_sub_norm.weight"))
+            return true;
+    }
+    return false;
+}
+
+static enum bt_err fail_packed(const char *where, const char *what, struct bt_diag *diag)
+{
+    return bt_fail(diag, BT_EINPUT,
+                   "%s: not supported yet: packed ternary weights (%s); give the folder of float master weights", where,
+                   what);
+}
+
+/* No tensor of the file may go unused without a word. */
+static enum bt_err check_known(const struct bt_loaded_model *model, const struct bt_tensor_view *view,
+                               struct bt_diag *diag)
+{
+    if (ends_with(view->name, ".weight_scale") || view->dtype == BT_DTYPE_U8)
+        return fail_packed(view->file, view->name, diag);
+    if (bt_params_find(&model->params, view->name) || ends_with(view->name, "rotary_emb.inv_freq"))
+        return BT_OK;
+    if (model->shape.tied && !strcmp(view->name, "lm_head.weight"))
+        return BT_OK; /* compared with the embedding, or used in its place */
+    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" has no place in the model that config.json describes",
+                   view->file, view->name);
+}
+
+static void format_shape(char *text, size_t size, size_t rank, const uint64_t *shape)
+{
+    size_t used = (size_t)snprintf(text, size, "[");
+    for (size_t i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+    if (used < size)
+        snprintf(text + used, size - used, "]");
+}
+
+static enum bt_err check_shape(const struct bt_tensor_view *view, const struct bt_param *param, struct bt_diag *diag)
+{
+    const uint64_t want[] = {param->shape[0], param->shape[1]};
+    char found_text[BT_TENSOR_MAX_RANK * 24], want_text[2 * 24];
+    if (view->rank == param->rank && !memcmp(view->shape, want, param->rank * sizeof *want))
+        return BT_OK;
+    format_shape(found_text, sizeof found_text, view->rank, view->shape);
+    format_shape(want_text, sizeof want_text, param->rank, want);
+    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" has shape %s; config.json asks for %s", view->file, view->name,
+                   found_text, want_text);
+}
+
+/* The tensor of the file that fills a row of the table. Of a tied model whose file has the head alone, that is the
+ * head. */
+static const struct bt_tensor_view *view_of(const struct bt_loaded_model *model, const struct bt_safetensors *file,
+                                            const struct bt_param *param)
+{
+    const struct bt_tensor_view *view = bt_safetensors_find(file, param->name);
+    if (!view && param->kind == BT_P_EMBED && model->shape.tied)
+        view = bt_safetensors_find(file, "lm_head.weight");
+    return view;
+}
+
+static enum bt_err fail_missing(const struct bt_loaded_model *model, const struct bt_param *param, struct bt_diag *diag)
+{
+    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" is missing from the weights%s", model->path, param->name,
+                   param->kind == BT_P_HEAD ? ", and config.json does not tie the head to the embedding" : "");
+}
+
+/* Everything about the tensors but their values: after this the memory for them is earned. */
+static enum bt_err check_tensors(const struct bt_loaded_model *model, const struct bt_safetensors *file,
+                                 struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    for (size_t i = 0; i < bt_safetensors_count(file) && !err; i++)
+        err = check_known(model, bt_safetensors_at(file, i), diag);
+    for (size_t i = 0; i < model->params.count && !err; i++) {
+        const struct bt_param *param = &model->params.list[i];
+        const struct bt_tensor_view *view = view_of(model, file, param);
+        err = view ? check_shape(view, param, diag) : fail_missing(model, param, diag);
+    }
+    return err;
+}
+
+static enum bt_err read_weights(struct bt_loaded_model *model, const struct bt_safetensors *file, struct bt_diag *diag)
+{
+    const struct bt_params *params = &model->params;
+    size_t bad = params->count; /* the first tensor that could not be widened */
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < params->count; i++) {
+        const struct bt_param *param = &params->list[i];
+        if (bt_tensor_to_f32(view_of(model, file, param), model->weights + param->offset, NULL)) {
+#pragma omp critical
+            bad = i < bad ? i : bad;
+        }
+    }
+    if (bad == params->count)
+        return BT_OK;
+    const struct bt_param *param = &params->list[bad];
+    return bt_tensor_to_f32(view_of(model, file, param), model->weights + param->offset,
+                            diag); /* again, for the words */
+}
+
+/* Row r of a matrix as a tensor of its own. */
+static struct bt_tensor_view row_of(const struct bt_tensor_view *matrix, size_t r)
+{
+    struct bt_tensor_view row = *matrix;
+    row.rank = 1;
+    row.shape[0] = matrix->shape[1];
+    row.bytes = matrix->bytes / (size_t)matrix->shape[0];
+    row.data = matrix->data + r * row.bytes;
+    return row;
+}
+
+/* A head of its own in the file of a tied model must be the embedding, to the bit. */
+static enum bt_err check_tied_head(const struct bt_loaded_model *model, const struct bt_safetensors *file,
+                                   struct bt_diag *diag)
+{
+    const struct bt_param *embed = bt_params_get(&model->params, BT_P_EMBED, 0);
+    const struct bt_tensor_view *head = bt_safetensors_find(file, "lm_head.weight");
+    if (!model->shape.tied || !head)
+        return BT_OK;
+    enum bt_err err = check_shape(head, embed, diag);
+    if (err)
+        return err;
+    float *row = bt_zalloc(model->shape.hidden, sizeof *row);
+    if (!row)
+        return bt_fail_nomem(diag);
+    for (size_t r = 0; r < model->shape.vocab && !err; r++) {
+        const struct bt_tensor_view view = row_of(head, r);
+        err = bt_tensor_to_f32(&view, row, diag);
+        if (!err &&
+            memcmp(row, model->weights + embed->offset + r * model->shape.hidden, model->shape.hidden * sizeof *row))
+            err = bt_fail(diag, BT_EINPUT,
+                          "%s: tensor \"lm_head.weight\" differs from \"%s\" in row %zu, but config.json says "
+                          "tie_word_embeddings: true",
+                          head->file, embed->name, r);
+    }
+    bt_free(row);
+    return err;
+}
+
+static enum bt_err load_tensors(struct bt_loaded_model *model, const char *config_path,
+                                const struct bt_safetensors *file, bool with_weights, struct bt_diag *diag)
+{
+    enum bt_err err;
+    const size_t tensors = bt_safetensors_count(file);
+    if (model->config->num_hidden_layers > tensors) /* before a table of that many layers is made */
+        return bt_fail(diag, BT_EINPUT, "%s: num_hidden_layers is %llu, but the weights hold %zu tensors in all",
+                       config_path, (unsigned long long)model->config->num_hidden_layers, tensors);
+    if ((err = make_table(model, config_path, has_sub_norm(file), diag)))
+        return err;
+    if ((err = check_tensors(model, file, diag)))
+        return err;
+    if (!with_weights)
+        return BT_OK;
+    if ((err = allocate_weights(model, diag)))
+        return err;
+    if ((err = read_weights(model, file, diag)))
+        return err;
+    return check_tied_head(model, file, diag);
+}
+
+static enum bt_err load_folder(struct bt_loaded_model *model, const char *config_path, bool with_weights,
+                               struct bt_diag *diag)
+{
+    struct bt_safetensors *file = NULL;
+    enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
+    if (err)
+        return err;
+    if (model->config->quantization_bitnet && !model->config->quantization_online)
+        return fail_packed(config_path, "quantization_config without quantization_mode: online", diag);
+    if ((err = bt_safetensors_open_model(model->path, &file, diag)))
+        return err;
+    err = load_tensors(model, config_path, file, with_weights, diag);
+    bt_safetensors_close(file);
+    return err;
+}
+
+static enum bt_err load(const char *path, bool with_weights, struct bt_loaded_model **ret_model, struct bt_diag *diag)
+{
+    enum bt_err err = BT_ENOMEM;
+    char *config_path = bt_path_join(path, "config.json");
+    struct bt_loaded_model *model = bt_zalloc(1, sizeof *model);
+    if (model)
+        model->path = bt_strdup(path);
+    if (!config_path || !model || !model->path)
+        bt_fail_nomem(diag);
+    else
+        err = load_folder(model, config_path, with_weights, diag);
+    bt_free(config_path);
+    if (err)
+        bt_model_unload(model);
+    else
+        *ret_model = model;
+    return err;
+}
+
+enum bt_err bt_model_load(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag)
+{
+    return load(path, true, ret_model, diag);
+}
+
+static enum bt_err describe(struct bt_loaded_model *model, const char *config_path, struct bt_diag *diag)
+{
+    const char *slash = strrchr(config_path, '/');
+    model->path = slash ? bt_strndup(config_path, (size_t)(slash - config_path)) : bt_strdup(".");
+    if (!model->path)
+        return bt_fail_nomem(diag);
+    enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
+    if (err)
+        return err;
+    return make_table(model, config_path, model->config->family == BT_BITNET || model->config->bitnet_prefix, diag);
+}
+
+static enum bt_err from_config(const char *config_path, struct bt_loaded_model **ret_model, struct bt_diag *diag)
+{
+    struct bt_loaded_model *model = bt_zalloc(1, sizeof *model);
+    if (!model)
+        return bt_fail_nomem(diag);
+    const enum bt_err err = describe(model, config_path, diag);
+    if (err)
+        bt_model_unload(model);
+    else
+        *ret_model = model;
+    return err;
+}
+
+enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_loaded_model **ret_model,
+                            struct bt_diag *diag)
+{
+    struct bt_loaded_model *model = NULL;
+    enum bt_err err = from_config(config_path, &model, diag);
+    if (!err)
+        err = allocate_weights(model, diag);
+    if (err) {
+        bt_model_unload(model);
+        return err;
+    }
+    bt_params_randomize(&model->params, model->weights, seed, model->config->initializer_range);
+    *ret_model = model;
+    return BT_OK;
+}
+
+enum bt_err bt_model_inspect(const char *path, const char *config_path, struct bt_loaded_model **ret_model,
+                             struct bt_diag *diag)
+{
+    return path ? load(path, false, ret_model, diag) : from_config(config_path, ret_model, diag);
+}
+
+void bt_model_unload(struct bt_loaded_model *model)
+{
+    if (!model)
+        return;
+    bt_arena_finish(&model->memory);
+    bt_params_finish(&model->params);
+    bt_hf_config_destroy(model->config);
+    bt_free(model->path);
+    bt_free(model);
+}
+
+bool bt_is_bitnet_model(const struct bt_loaded_model *model)
+{
+    const struct bt_hf_marks *marks = &model->config->marks;
+    const bool marked = marks->present && (marks->ternary || marks->int8);
+    return model->shape.sub_norm || marked || model->config->quantization_bitnet;
+}

@@ -1,0 +1,197 @@
+#include "train/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "config/check.h"
+#include "nn/model.h"
+#include "train/stages.h"
+#include "train/trainer.h"
+
+/* What each thread of a matrix library and of our tiles touches of stack and scratch; measured, see docs/design.md. */
+#define THREAD_BYTES ((size_t)3 << 19)
+
+struct planner {
+    const struct bt_run *run;
+    struct bt_run_plan *plan;
+    struct bt_loaded_model *model; /* of the first stage that is left: its table, without weights */
+};
+
+/* The next stage starts from a table with or without the SubLN norms. */
+static enum bt_err reshape(struct planner *p, bool sub_norm, struct bt_diag *diag)
+{
+    const struct bt_cfg_stage1 *stage1 = &p->run->config->stage1;
+    bt_params_finish(&p->model->params);
+    p->model->shape.sub_norm = sub_norm;
+    enum bt_err err = bt_params_init(&p->model->params, &p->model->shape, diag);
+    return err ? err : bt_params_exclude(&p->model->params, stage1->exclude_layers, stage1->exclude_count, diag);
+}
+
+static size_t weight_bytes(const struct bt_params *params)
+{
+    return params->total * sizeof(float);
+}
+
+static size_t sum_of(const struct bt_stage_plan *s)
+{
+    return s->weights + s->gradients + s->optimizer + s->activations + s->other;
+}
+
+/* Rows are opened, checked and counted; the shards' own pages and the plan of rows are what they take. */
+static enum bt_err open_rows(struct planner *p, enum bt_stage_id stage, const struct bt_cfg_data *data, bool validation,
+                             struct bt_rows **ret_rows, struct bt_diag *diag)
+{
+    const struct bt_rows_options options = bt_stage_rows_options(p->run, stage, data, p->model->config);
+    return bt_rows_open(validation ? data->validation : data->train,
+                        validation ? data->validation_count : data->train_count, &options, ret_rows, diag);
+}
+
+static enum bt_err plan_validation(struct planner *p, enum bt_stage_id stage, const struct bt_cfg_data *data,
+                                   struct bt_stage_plan *s, struct bt_diag *diag)
+{
+    struct bt_rows *rows = NULL;
+    if (!data || !data->validation_count)
+        return BT_OK;
+    const enum bt_err err = open_rows(p, stage, data, true, &rows, diag);
+    if (!err) {
+        s->validation_rows = bt_rows_count(rows);
+        s->other += bt_rows_memory(rows);
+    }
+    bt_rows_close(rows);
+    return err;
+}
+
+static enum bt_err plan_updates(const struct bt_cfg_train_stage *config, struct bt_rows *rows, struct bt_stage_plan *s,
+                                struct bt_diag *diag)
+{
+    const char *name = bt_stage_name(s->stage);
+    enum bt_err err = bt_stage_updates(config, rows, &s->updates, diag);
+    if (!err)
+        err = bt_check_schedule(&config->scheduler, s->updates, name, diag);
+    if (!err && bt_stage_is_quantised(config))
+        err = bt_check_lambda_warmup(&config->lambda_warmup, s->updates, name, diag);
+    return err;
+}
+
+static enum bt_err plan_train_rows(struct planner *p, const struct bt_cfg_data *data, struct bt_stage_plan *s,
+                                   struct bt_diag *diag)
+{
+    struct bt_rows *rows = NULL;
+    enum bt_err err = open_rows(p, s->stage, data, false, &rows, diag);
+    if (!err) {
+        s->rows = bt_rows_count(rows);
+        s->epoch_tokens = bt_rows_tokens(rows);
+        s->other += bt_rows_memory(rows);
+        err = plan_updates(bt_stage_config(p->run->config, s->stage), rows, s, diag);
+    }
+    bt_rows_close(rows);
+    return err;
+}
+
+/* Weights, both moments, and what a model folder has besides; `folders` of them at once. */
+static uint64_t checkpoint_disk(const struct planner *p, uint64_t folders)
+{
+    const uint64_t model = bt_model_disk_size(&p->model->params, p->model->path);
+    return folders * (model + 2 * (uint64_t)weight_bytes(&p->model->params));
+}
+
+static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
+{
+    const struct bt_cfg_train_stage *config = bt_stage_config(p->run->config, s->stage);
+    const struct bt_cfg_data *data = bt_train_config_data(p->run->config, s->stage);
+    const struct bt_params *params = &p->model->params;
+    enum bt_err err = plan_train_rows(p, data, s, diag);
+    if (!err)
+        err = plan_validation(p, s->stage, data, s, diag);
+    if (err)
+        return err;
+    const size_t reserved = bt_trainer_memory(params, config, (size_t)data->max_seq_length);
+    if (!reserved)
+        return bt_fail(diag, BT_EUSAGE, "%s: the sizes of the model and of batch_size overflow",
+                       bt_stage_name(s->stage));
+    s->parameters = params->elements;
+    s->weights = s->gradients = weight_bytes(params);
+    s->optimizer = 2 * weight_bytes(params);
+    s->activations = reserved - 3 * weight_bytes(params);
+    const uint64_t kept = (uint64_t)p->run->config->checkpoint.keep_last_n + p->run->config->checkpoint.keep_best;
+    s->disk = checkpoint_disk(p, kept + 1) + bt_model_disk_size(params, p->model->path);
+    return BT_OK;
+}
+
+static enum bt_err plan_stage1(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
+{
+    const struct bt_cfg_data *data = bt_train_config_data(p->run->config, BT_STAGE1);
+    const size_t before = weight_bytes(&p->model->params);
+    enum bt_err err = plan_validation(p, BT_STAGE1, data, s, diag);
+    if (!err)
+        err = reshape(p, p->model->shape.sub_norm || p->run->config->stage1.insert_subln, diag);
+    if (err)
+        return err;
+    s->parameters = p->model->params.elements;
+    s->weights = before + weight_bytes(&p->model->params);
+    if (data)
+        s->activations = bt_stage1_memory(&p->model->params, (size_t)data->max_seq_length);
+    s->disk = bt_model_disk_size(&p->model->params, p->model->path);
+    return BT_OK;
+}
+
+/* The model that the first stage left to do starts from; later ones start from what that one makes of it. */
+static enum bt_err ensure_model(struct planner *p, enum bt_stage_id stage, struct bt_diag *diag)
+{
+    char *path = NULL;
+    if (p->model)
+        return BT_OK;
+    enum bt_err err = bt_run_start_model(p->run, stage, &path, diag);
+    if (!err)
+        err = bt_model_inspect(path, p->run->config->model_config, &p->model, diag);
+    bt_free(path);
+    return err;
+}
+
+static enum bt_err plan_stage(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
+{
+    s->finished = p->run->folder && bt_run_stage_finished(p->run->folder, s->stage);
+    if (s->finished)
+        return BT_OK;
+    enum bt_err err = ensure_model(p, s->stage, diag);
+    if (!err)
+        err = s->stage == BT_STAGE1 ? plan_stage1(p, s, diag) : plan_training(p, s, diag);
+    s->memory = sum_of(s);
+    return err;
+}
+
+/* Resident bytes of this process now: code and libraries, before anything is reserved. */
+static size_t resident_bytes(void)
+{
+    unsigned long long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag)
+{
+    struct planner p = {.run = run, .plan = plan};
+    const struct bt_train_config *config = run->config;
+    const int threads = config->compute.threads ? (int)config->compute.threads : bt_cpu_count();
+    enum bt_err err = BT_OK;
+    memset(plan, 0, sizeof *plan);
+    plan->process = resident_bytes() + (size_t)threads * THREAD_BYTES;
+    for (plan->count = 0; !err && plan->count < config->stage_count; plan->count++) {
+        struct bt_stage_plan *s = &plan->stages[plan->count];
+        s->stage = config->stages[plan->count];
+        err = plan_stage(&p, s, diag);
+        plan->memory = s->memory > plan->memory ? s->memory : plan->memory;
+        plan->disk += s->disk;
+    }
+    plan->memory += plan->process;
+    bt_model_unload(p.model);
+    return err;
+}
