@@ -1,25 +1,10 @@
 /* The whole model against a second one written in double precision, and its gradients against that one's finite
  * differences: float, and straight-through at every lambda. */
-#include "nn_world.h"
+#include "model_checks.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/rng.h"
-#include "reference_model.h"
-
-struct quantisation {
-    bool ternary, int8;
-    float lambda;
-};
-
-static const struct quantisation float_model = {false, false, 1.0f};
-static const struct quantisation quantised[] = {
-    {true, true, 0.0f}, /* quantised in name only: the float model again */
-    {true, true, 0.25f}, {true, true, 1.0f},  {true, false, 0.5f},
-    {true, false, 1.0f}, {false, true, 0.5f}, {false, true, 1.0f},
-};
 
 /* A row longer than attention's tiles of 64, with a window that ends inside of one; float only. */
 static const struct nn_case long_row = {"long row",
@@ -36,70 +21,6 @@ static const struct nn_case long_row = {"long row",
                                         1,
                                         70};
 
-/* Relative to the largest value of a tensor. Single precision over these short sums stays within 1e-6. */
-#define TOLERANCE 1e-5
-/* A code of an activation that is nearer to its rounding boundary may fall otherwise in float: its x is only good to
- * about 127 * 1e-6 code units. */
-#define MARGIN 3e-4
-
-static void compare(const char *what, const float *got, const double *want, size_t n)
-{
-    double largest = 0.0;
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(want[i]));
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - want[i]) <= TOLERANCE * largest))
-            fail_msg("%s[%zu]: got %.9g, want %.9g", what, i, (double)got[i], want[i]);
-}
-
-/* A world of this case, and the reference frozen in it, with no code near a boundary. */
-static void settle(struct nn_world *world, struct reference *r, const struct nn_case *c, enum nn_layout layout,
-                   const struct quantisation *q)
-{
-    for (uint64_t seed = 1; seed < 300; seed++) {
-        nn_world_init(world, &c->shape, c->rows, c->seq, layout, seed);
-        reference_init(r, &world->params, &world->batch, world->document);
-        reference_freeze(r, world->weights, q->ternary, q->int8, (double)q->lambda);
-        if (q->lambda == 0.0f || r->margin > MARGIN) {
-            nn_world_model(world, q->ternary, q->int8);
-            return;
-        }
-        reference_finish(r);
-        nn_world_finish(world);
-    }
-    fail_msg("%s: no batch without a code near a boundary", c->name);
-}
-
-static void unsettle(struct nn_world *world, struct reference *r)
-{
-    reference_finish(r);
-    nn_world_finish(world);
-}
-
-/* Loss, logits and the input of every block. */
-static void check_forward(struct nn_world *world, struct reference *r, const char *name, float lambda)
-{
-    const size_t n = world->batch.rows * world->batch.seq, layers = world->shape.layers, hidden = world->shape.hidden;
-    const size_t vocab = world->shape.vocab;
-    struct reference_trace trace = {.logits = malloc(n * vocab * sizeof(double)),
-                                    .hidden = malloc((layers + 1) * n * hidden * sizeof(double))};
-    float *logits = malloc(n * vocab * sizeof *logits);
-    assert_true(trace.logits && trace.hidden && logits);
-    double *weights = reference_doubles(world->weights, world->params.total);
-    const double want = reference_loss(r, weights, &trace), got = bt_model_loss(world->model, &world->batch, lambda);
-    if (!(fabs(got - want) <= TOLERANCE * want))
-        fail_msg("%s: loss %.9g, want %.9g", name, got, want);
-    for (size_t i = 0; i <= layers; i++)
-        compare(test_format("%s: hidden.%zu", name, i), bt_model_hidden(world->model, i), trace.hidden + i * n * hidden,
-                n * hidden);
-    bt_model_logits(world->model, &world->batch, lambda, logits);
-    compare(test_format("%s: logits", name), logits, trace.logits, n * vocab);
-    free(trace.logits);
-    free(trace.hidden);
-    free(logits);
-    free(weights);
-}
-
 static void the_float_forward_is_the_formula_on_every_way_to_compute(void **state)
 {
     (void)state;
@@ -107,46 +28,40 @@ static void the_float_forward_is_the_formula_on_every_way_to_compute(void **stat
     const size_t count = nn_computes(computes);
     for (size_t i = 0; i < nn_case_count; i++)
         for (int layout = NN_PLAIN; layout <= NN_PACKED; layout++) {
+            const struct nn_setup setup = {.of = &nn_cases[i], .layout = (enum nn_layout)layout};
             struct nn_world world;
             struct reference r;
-            settle(&world, &r, &nn_cases[i], (enum nn_layout)layout, &float_model);
+            nn_settle(&world, &r, &setup);
             for (size_t k = 0; k < count; k++) {
                 world.compute = computes[k];
-                check_forward(&world, &r, nn_cases[i].name, 1.0f);
+                nn_check_forward(&world, &r, nn_cases[i].name, 1.0f);
             }
-            unsettle(&world, &r);
+            nn_unsettle(&world, &r);
         }
 }
 
-static void the_quantised_forward_is_the_formula(void **state)
+static void float_gradients_are_finite_differences(void **state)
+{
+    (void)state;
+    for (int layout = NN_PLAIN; layout <= NN_PACKED; layout++) {
+        for (size_t i = 0; i < nn_case_count; i++)
+            nn_check(&(struct nn_setup){.of = &nn_cases[i], .layout = (enum nn_layout)layout}, true);
+        nn_check(&(struct nn_setup){.of = &long_row, .layout = (enum nn_layout)layout}, true);
+    }
+}
+
+/* Forward by the formulas; the gradients are those of the smooth model in which we - w and xe - x are constants. */
+static void a_quantised_model_is_the_formula_and_its_gradients_straight_through(void **state)
 {
     (void)state;
     for (size_t i = 0; i < nn_case_count; i++)
-        for (size_t k = 0; k < BT_ARRAY_LEN(quantised); k++) {
-            const struct quantisation *q = &quantised[k];
-            struct nn_world world;
-            struct reference r;
-            settle(&world, &r, &nn_cases[i], NN_PACKED, q);
-            check_forward(&world, &r,
-                          test_format("%s, %d %d %g", nn_cases[i].name, q->ternary, q->int8, (double)q->lambda),
-                          q->lambda);
-            unsettle(&world, &r);
-        }
-}
-
-/* (f(w + h v) - f(w - h v)) / 2h */
-static double slope(struct reference *r, const double *w, const double *v, size_t n, double h)
-{
-    double *moved = malloc(n * sizeof *moved);
-    assert_non_null(moved);
-    for (size_t i = 0; i < n; i++)
-        moved[i] = w[i] + h * v[i];
-    const double up = reference_loss(r, moved, NULL);
-    for (size_t i = 0; i < n; i++)
-        moved[i] = w[i] - h * v[i];
-    const double down = reference_loss(r, moved, NULL);
-    free(moved);
-    return (up - down) / (2.0 * h);
+        for (size_t k = 0; k < nn_quantised_count; k++)
+            nn_check(&(struct nn_setup){.of = &nn_cases[i],
+                                        .layout = NN_PACKED,
+                                        .ternary = nn_quantised[k].ternary,
+                                        .int8 = nn_quantised[k].int8,
+                                        .lambda = nn_quantised[k].lambda},
+                     true);
 }
 
 static double norm_of(const float *g, size_t n)
@@ -155,88 +70,6 @@ static double norm_of(const float *g, size_t n)
     for (size_t i = 0; i < n; i++)
         sum += (double)g[i] * (double)g[i];
     return sqrt(sum);
-}
-
-/* Along a random direction; all parameters at once. */
-static void check_direction(struct nn_world *world, struct reference *r, const double *w, const char *name,
-                            uint64_t key)
-{
-    const size_t total = world->params.total;
-    double *v = calloc(total, sizeof *v), dot = 0.0;
-    assert_non_null(v);
-    for (size_t i = 0; i < total; i++) {
-        v[i] = bt_rng_normal(key, i);
-        dot += v[i] * (double)world->gradients[i];
-    }
-    const double want = slope(r, w, v, total, 1e-6), norm = norm_of(world->gradients, total);
-    if (!(fabs(dot - want) <= TOLERANCE * norm))
-        fail_msg("%s: along a direction: got %.9g, want %.9g, norm %.9g", name, dot, want, norm);
-    free(v);
-}
-
-static size_t largest_at(const float *g, size_t n)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++)
-        at = fabsf(g[i]) > fabsf(g[at]) ? i : at;
-    return at;
-}
-
-/* The largest gradient of a tensor and a random one. That of k_proj.bias nearly vanishes (softmax does not see a
- * constant): what counts there is the size of all gradients. */
-static void check_tensor(struct nn_world *world, struct reference *r, const double *w, const char *name,
-                         const struct bt_param *p, uint64_t key)
-{
-    const float *g = world->gradients + p->offset;
-    const size_t largest = largest_at(g, p->count), samples[] = {largest, bt_rng_below(key, p->offset, p->count)};
-    const double all = norm_of(world->gradients, world->params.total);
-    double *v = calloc(world->params.total, sizeof *v);
-    assert_non_null(v);
-    for (size_t i = 0; i < BT_ARRAY_LEN(samples); i++) {
-        const size_t at = samples[i];
-        v[p->offset + at] = 1.0;
-        const double want = slope(r, w, v, world->params.total, 1e-5);
-        v[p->offset + at] = 0.0;
-        if (!(fabs((double)g[at] - want) <= TOLERANCE * fabs((double)g[largest]) + 1e-7 * all))
-            fail_msg("%s: %s[%zu]: got %.9g, want %.9g", name, p->name, at, (double)g[at], want);
-    }
-    free(v);
-}
-
-static void check_gradients(const struct nn_case *c, enum nn_layout layout, const struct quantisation *q)
-{
-    const char *name = test_format("%s, %s, %d %d %g", c->name, layout == NN_PLAIN ? "plain" : "packed", q->ternary,
-                                   q->int8, (double)q->lambda);
-    struct nn_world world;
-    struct reference r;
-    settle(&world, &r, c, layout, q);
-    double *w = reference_doubles(world.weights, world.params.total);
-    nn_world_backward(&world, q->lambda, 1.0f);
-    for (uint64_t i = 0; i < 4; i++)
-        check_direction(&world, &r, w, name, bt_rng_key(i, "direction"));
-    for (size_t i = 0; i < world.params.count; i++)
-        check_tensor(&world, &r, w, name, &world.params.list[i], bt_rng_key(5, "samples"));
-    free(w);
-    unsettle(&world, &r);
-}
-
-static void float_gradients_are_finite_differences(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < nn_case_count; i++)
-        for (int layout = NN_PLAIN; layout <= NN_PACKED; layout++)
-            check_gradients(&nn_cases[i], (enum nn_layout)layout, &float_model);
-    check_gradients(&long_row, NN_PLAIN, &float_model);
-    check_gradients(&long_row, NN_PACKED, &float_model);
-}
-
-/* Those of the smooth model in which we - w and xe - x are constants. */
-static void quantised_gradients_are_straight_through(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < nn_case_count; i++)
-        for (size_t k = 0; k < BT_ARRAY_LEN(quantised); k++)
-            check_gradients(&nn_cases[i], NN_PACKED, &quantised[k]);
 }
 
 static void backward_adds_scales_and_returns_the_loss(void **state)
@@ -378,9 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_float_forward_is_the_formula_on_every_way_to_compute),
-        cmocka_unit_test(the_quantised_forward_is_the_formula),
         cmocka_unit_test(float_gradients_are_finite_differences),
-        cmocka_unit_test(quantised_gradients_are_straight_through),
+        cmocka_unit_test(a_quantised_model_is_the_formula_and_its_gradients_straight_through),
         cmocka_unit_test(backward_adds_scales_and_returns_the_loss),
         cmocka_unit_test(a_smaller_batch_is_a_batch_of_its_own),
         cmocka_unit_test(a_model_without_gradients_computes_the_same),
