@@ -17,10 +17,10 @@
 #include "kernels/lanes.h"
 #include "kernels/tile.h"
 
-enum { TILE = 64, DIM = 256 };
+enum { TILE = 64, PITCH = TILE + 16, DIM = 256 };
 
-typedef bt_real square[TILE][TILE];
-typedef bt_real strip[DIM][TILE];
+typedef bt_real square[TILE][PITCH];
+typedef bt_real strip[DIM][PITCH];
 
 /* Tokens of one head of one row: token i is at at + i * step. */
 struct tokens {
@@ -31,7 +31,7 @@ struct tokens {
 /* Tokens [begin, begin + count) packed as lanes, scaled: packed[d][lane], zeros in lanes that have no token. A head
  * that does not fit is packed chunk by chunk whenever it is used. */
 struct lanes {
-    bt_real (*packed)[TILE];
+    bt_real (*packed)[PITCH];
     struct tokens from; /* the first lane's token */
     size_t count, dim;
     bt_real scale;
@@ -46,7 +46,7 @@ static void pack(const struct lanes *l, size_t d0, size_t dims)
     }
 }
 
-static struct lanes pack_lanes(bt_real (*packed)[TILE], struct tokens t, size_t begin, size_t count, size_t dim,
+static struct lanes pack_lanes(bt_real (*packed)[PITCH], struct tokens t, size_t begin, size_t count, size_t dim,
                                bt_real scale)
 {
     const struct lanes l = {packed, {t.at + begin * t.step, t.step}, count, dim, scale};
@@ -56,13 +56,13 @@ static struct lanes pack_lanes(bt_real (*packed)[TILE], struct tokens t, size_t 
 }
 
 /* c (rows, TILE) = or += a (rows, depth) b (depth, TILE). */
-static void product(bt_real (*c)[TILE], struct bt_broadcast a, bt_real (*b)[TILE], size_t rows, size_t depth,
+static void product(bt_real (*c)[PITCH], struct bt_broadcast a, bt_real (*b)[PITCH], size_t rows, size_t depth,
                     bool accumulate)
 {
     for (size_t l = 0; l < TILE; l += BT_TILE_LANES)
         for (size_t r = 0; r < rows; r += BT_TILE_ROWS) {
             const struct bt_broadcast from = {a.at + r * a.row, a.row, a.step};
-            bt_tile(BT_MIN((size_t)BT_TILE_ROWS, rows - r), &c[r][l], TILE, from, &b[0][l], TILE, depth, accumulate);
+            bt_tile(BT_MIN((size_t)BT_TILE_ROWS, rows - r), &c[r][l], PITCH, from, &b[0][l], PITCH, depth, accumulate);
         }
 }
 

@@ -13,33 +13,35 @@ enum {
     HEIGHT = 48, /* rows of a transposed a packed at once; a multiple of BT_TILE_ROWS */
 };
 
-/* The packed part of b: `width` columns from j0 on, `depth` steps from p0 on. */
-static void pack_b(float *packed, enum bt_product kind, const float *b, size_t ldb, size_t p0, size_t depth, size_t j0,
-                   size_t width)
+/* Panels of b (n, k): the rows that become a panel's lanes are read side by side. */
+static void pack_rows(float *packed, const float *from, size_t ldb, size_t depth, size_t width)
 {
     for (size_t j = 0; j < width; j += BT_TILE_LANES) {
         const size_t lanes = BT_MIN(BT_TILE_LANES, width - j);
-        float *panel = packed + j * depth;
-        const float *from = kind == BT_NT ? b + (j0 + j) * ldb + p0 : b + p0 * ldb + j0 + j;
-        const size_t lane_step = kind == BT_NT ? ldb : 1, depth_step = kind == BT_NT ? 1 : ldb;
         for (size_t p = 0; p < depth; p++) {
-            float *to = panel + p * BT_TILE_LANES;
+            float *to = packed + j * depth + p * BT_TILE_LANES;
             for (size_t l = 0; l < lanes; l++)
-                to[l] = from[l * lane_step + p * depth_step];
+                to[l] = from[(j + l) * ldb + p];
             for (size_t l = lanes; l < BT_TILE_LANES; l++)
                 to[l] = 0.0f;
         }
     }
 }
 
-/* Rows i0 .. of a^T in groups of BT_TILE_ROWS, the rows of a group side by side for each step of k. */
-static void pack_a(float *packed, const float *a, size_t lda, size_t p0, size_t depth, size_t i0, size_t height)
+/* Panels of b (k, n), or groups of rows of a (k, m): `lanes` neighbours in a row of memory stay neighbours. Memory is
+ * read a whole row at a time, since rows may lie a multiple of the cache's size apart. */
+BT_INLINE void pack_columns(float *packed, const float *from, size_t ld, size_t depth, size_t width, size_t lanes)
 {
-    for (size_t i = 0; i < height; i += BT_TILE_ROWS) {
-        const size_t rows = BT_MIN((size_t)BT_TILE_ROWS, height - i);
-        const float *from = a + p0 * lda + i0 + i;
-        for (size_t p = 0; p < depth; p++)
-            memcpy(packed + i * depth + p * BT_TILE_ROWS, from + p * lda, rows * sizeof *packed);
+    const size_t whole = width / lanes * lanes;
+    for (size_t p = 0; p < depth; p++) {
+        const float *row = from + p * ld;
+        for (size_t j = 0; j < whole; j += lanes)
+            memcpy(packed + j * depth + p * lanes, row + j, lanes * sizeof *packed);
+        if (whole < width) {
+            float *to = packed + whole * depth + p * lanes;
+            memset(to, 0, lanes * sizeof *packed);
+            memcpy(to, row + whole, (width - whole) * sizeof *packed);
+        }
     }
 }
 
@@ -86,7 +88,7 @@ static void rows_of_strip(enum bt_product kind, size_t m, size_t width, size_t d
     _Alignas(64) float turned[HEIGHT * DEPTH];
     for (size_t i0 = 0; i0 < m; i0 += HEIGHT) {
         const size_t height = BT_MIN((size_t)HEIGHT, m - i0);
-        pack_a(turned, a, lda, p0, depth, i0, height);
+        pack_columns(turned, a + p0 * lda + i0, lda, depth, height, BT_TILE_ROWS);
         block(height, width, depth, (struct bt_broadcast){turned, 1, BT_TILE_ROWS}, BT_TILE_ROWS * depth, packed,
               c + i0 * ldc, ldc, accumulate);
     }
@@ -103,7 +105,10 @@ void BT_FN(gemm)(enum bt_product kind, size_t m, size_t n, size_t k, const float
         const size_t depth = BT_MIN((size_t)DEPTH, k - p0);
         for (size_t j0 = 0; j0 < n; j0 += WIDTH) {
             const size_t width = BT_MIN((size_t)WIDTH, n - j0);
-            pack_b(packed, kind, b, ldb, p0, depth, j0, width);
+            if (kind == BT_NT)
+                pack_rows(packed, b + j0 * ldb + p0, ldb, depth, width);
+            else
+                pack_columns(packed, b + p0 * ldb + j0, ldb, depth, width, BT_TILE_LANES);
             rows_of_strip(kind, m, width, depth, p0, a, lda, packed, c + j0, ldc, accumulate || p0 > 0);
         }
     }
