@@ -26,14 +26,16 @@ void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float
     const struct bt_cfg_optimizer *c = o->config;
     for (size_t i = 0; i < o->params->count; i++) {
         const struct bt_param *p = &o->params->list[i];
+        const float beta1 = (float)c->beta1, beta2 = (float)c->beta2;
+        /* The corrections are those of the betas as the kernel has them: 1 - 0.999 in float is off by 1.3e-5. */
         const struct bt_adamw step = {.lr = (float)lr,
-                                      .beta1 = (float)c->beta1,
-                                      .beta2 = (float)c->beta2,
+                                      .beta1 = beta1,
+                                      .beta2 = beta2,
                                       .eps = (float)c->eps,
                                       .weight_decay = p->decays ? (float)c->weight_decay : 0.0f,
                                       .gradient_scale = gradient_scale,
-                                      .correction1 = (float)(1.0 - pow(c->beta1, (double)t)),
-                                      .correction2 = (float)(1.0 - pow(c->beta2, (double)t))};
+                                      .correction1 = (float)(1.0 - pow((double)beta1, (double)t)),
+                                      .correction2 = (float)(1.0 - pow((double)beta2, (double)t))};
         o->kernels->adamw(o->weights + p->offset, o->m + p->offset, o->v + p->offset, o->gradients + p->offset,
                           p->count, &step);
     }

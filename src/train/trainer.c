@@ -102,10 +102,20 @@ void bt_trainer_destroy(struct bt_trainer *t)
     bt_free(t);
 }
 
+static size_t rows_of_update(const struct bt_trainer *t)
+{
+    return (size_t)t->config->gradient_accumulation_steps * t->batch.rows;
+}
+
 enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
 {
+    uint64_t labels, tokens;
     bt_model_prepare(t->model);
-    return bt_cursor_open(t->rows, t->state.row, &t->cursor, diag);
+    enum bt_err err = bt_cursor_open(t->rows, t->state.row, &t->cursor, diag);
+    if (err)
+        return err;
+    /* As far ahead as any update looks: the cursor makes room for it now. */
+    return bt_cursor_peek(t->cursor, rows_of_update(t), &labels, &tokens, diag);
 }
 
 /* Forward and backward over the micro-batches of one update; the loss is the mean over all its labels. */
@@ -113,7 +123,7 @@ static enum bt_err accumulate(struct bt_trainer *t, struct bt_update_report *rep
 {
     const size_t micro_batches = (size_t)t->config->gradient_accumulation_steps;
     double sum = 0.0;
-    enum bt_err err = bt_cursor_peek(t->cursor, micro_batches * t->batch.rows, &report->labels, &report->tokens, diag);
+    enum bt_err err = bt_cursor_peek(t->cursor, rows_of_update(t), &report->labels, &report->tokens, diag);
     if (err)
         return err;
     const float scale = report->labels ? (float)(1.0 / (double)report->labels) : 0.0f;
