@@ -8,9 +8,9 @@ static bool global_is_set;
 
 double bt_lambda_at(const struct bt_lambda_warmup *warmup, int64_t step)
 {
-    double p = 1.0;
-    if (step - 1 < warmup->warmup_steps)
-        p = (double)(step - 1) / (double)warmup->warmup_steps;
+    if (step - 1 >= warmup->warmup_steps)
+        return warmup->max; /* exactly: min + (max - min) may round to its neighbour */
+    double p = (double)(step - 1) / (double)warmup->warmup_steps;
     if (warmup->cosine)
         p = (1.0 - cos(M_PI * p)) / 2.0;
     return warmup->min + p * (warmup->max - warmup->min);

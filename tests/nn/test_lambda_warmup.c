@@ -38,6 +38,19 @@ static void min_and_max_bound_it(void **state)
     assert_true(bt_lambda_at(&w, 3) == 0.75);
 }
 
+/* Which validations are at full lambda is found by comparing with max. */
+static void max_is_reached_exactly(void **state)
+{
+    (void)state;
+    for (int min = 0; min < 100; min++)
+        for (int max = min; max <= 100; max++) {
+            const struct bt_lambda_warmup w = {
+                .warmup_steps = 3, .cosine = max % 2, .min = min / 100.0, .max = max / 100.0};
+            assert_true(bt_lambda_at(&w, 4) == w.max);
+            assert_true(bt_lambda_at(&w, 1000) == w.max);
+        }
+}
+
 static void without_warmup_steps_it_is_max_at_once(void **state)
 {
     (void)state;
@@ -98,6 +111,7 @@ int main(void)
         cmocka_unit_test(linear_runs_from_min_to_max),
         cmocka_unit_test(cosine_starts_and_ends_flat),
         cmocka_unit_test(min_and_max_bound_it),
+        cmocka_unit_test(max_is_reached_exactly),
         cmocka_unit_test(without_warmup_steps_it_is_max_at_once),
         cmocka_unit_test(the_global_one_is_copied_and_can_be_taken_away),
         cmocka_unit_test(the_cosine_fixture_agrees_to_the_last_digit),
