@@ -79,6 +79,8 @@ static enum bt_err check_metadata(json_t *metadata, const char *path, struct bt_
 {
     const char *key;
     json_t *value;
+    if (json_is_null(metadata)) /* to the crate the same as none */
+        return BT_OK;
     if (!json_is_object(metadata))
         return bt_fail(diag, BT_EINPUT, "%s: \"" BT_TENSOR_METADATA "\" is not an object", path);
     json_object_foreach(metadata, key, value)

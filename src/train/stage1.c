@@ -222,10 +222,14 @@ static json_t *conversion_report(const struct stage1 *s)
 
 static enum bt_err write_report(const struct stage1 *s, struct bt_diag *diag)
 {
+    char *folder = bt_run_stage_path(s->run->folder, BT_STAGE1, "");
     char *path = bt_run_stage_path(s->run->folder, BT_STAGE1, "conversion.json");
     json_t *report = conversion_report(s);
-    enum bt_err err = path && report ? bt_json_replace(path, report, diag) : bt_fail_nomem(diag);
+    enum bt_err err = folder && path && report ? bt_dir_make(folder, diag) : bt_fail_nomem(diag);
+    if (!err)
+        err = bt_json_replace(path, report, diag);
     json_decref(report);
+    bt_free(folder);
     bt_free(path);
     return err;
 }

@@ -1,6 +1,6 @@
-/* One update at the shape of SmolLM2-135M with random weights: tokens/s, the share of each phase, the rate of its matrix
- * products, and the float32 peak of this machine measured in the same process. Prints a table; nothing is asserted, since
- * machines are noisy.
+/* One update at the shape of SmolLM2-135M with random weights: tokens/s, the share of each phase, the rate of its
+ * matrix products, and the float32 peak of this machine measured in the same process. Prints a table; nothing is
+ * asserted, since machines are noisy.
  *
  *   bench_update [--updates N] [--rows N] [--seq N] [--threads N] [--layers N] [--kernels auto|portable|avx2|avx512] */
 #include <omp.h>
@@ -198,11 +198,8 @@ static void run(const char *name, const struct settings *s, bool quantised, floa
     struct bench b;
     struct phases phases[MAX_UPDATES], discarded;
     struct bt_model *model = NULL;
-    const struct bt_model_options options = {.rows = s->rows,
-                                             .seq = s->seq,
-                                             .ternary_weights = quantised,
-                                             .int8_activations = quantised,
-                                             .gradients = true};
+    const struct bt_model_options options = {
+        .rows = s->rows, .seq = s->seq, .ternary_weights = quantised, .int8_activations = quantised, .gradients = true};
     enum bt_cpu_level level = BT_CPU_AVX512;
     if (!strcmp(s->kernels, "portable"))
         level = BT_CPU_PORTABLE;
@@ -258,10 +255,11 @@ int main(int argc, char **argv)
     omp_set_num_threads(s.threads);
     const double peak = bench_float32_peak(s.threads);
     printf("SmolLM2-135M shape, %zu layers, batch %zu x %zu, %d threads, float32 peak %.1f GFLOP/s\n"
-           "(median of %zu updates; products: while inside them; of peak: FLOPs of linears and head over the whole update)\n\n",
+           "(median of %zu updates; products: while inside them; of peak: FLOPs of linears and head over the whole "
+           "update)\n\n",
            s.layers, s.rows, s.seq, s.threads, peak, s.updates);
-    printf("%-14s %9s %9s %9s %9s %9s %12s %12s\n", "", "tokens/s", "forward", "backward", "adamw", "codes",
-           "products", "of peak");
+    printf("%-14s %9s %9s %9s %9s %9s %12s %12s\n", "", "tokens/s", "forward", "backward", "adamw", "codes", "products",
+           "of peak");
     run("float twin", &s, false, 0.0f, peak);
     run("lambda 0.5", &s, true, 0.5f, peak);
     run("lambda 1", &s, true, 1.0f, peak);

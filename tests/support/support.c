@@ -74,8 +74,12 @@ unsigned char *test_read_file(const char *path, size_t *size)
 
 const char *test_shared(const char *relative)
 {
-    const char *path = test_format("%s/%s", BT_SHARED_DIR, relative);
+    static char *kept[1024];
+    static size_t count;
+    char *path = strdup(test_format("%s/%s", BT_SHARED_DIR, relative));
     struct stat info;
+    assert_true(path && count < BT_ARRAY_LEN(kept));
+    kept[count++] = path;
     if (stat(path, &info)) {
         print_message("skipped: the shared inputs are not here (%s)\n", relative);
         skip();

@@ -23,7 +23,8 @@ const char *test_format(const char *format, ...) __attribute__((format(printf, 1
 void test_write_file(const char *path, const void *data, size_t size);
 unsigned char *test_read_file(const char *path, size_t *size); /* malloc; fails the test when absent; NUL added */
 
-/* Path of something in the shared inputs; skips the running test, saying so, where they are absent. */
+/* Path of something in the shared inputs, kept for the life of the program; skips the running test, saying so, where they
+ * are absent. */
 const char *test_shared(const char *relative);
 
 /* Runs body(context) with the k-th allocation failing, for k = 0, 1, ... until one run passes untouched. body returns its
