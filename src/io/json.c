@@ -1,6 +1,7 @@
 #include "io/json.h"
 
 #include <math.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,33 +9,86 @@
 #include "base/mem.h"
 #include "io/file.h"
 
-/* jansson does not say for sure that memory ran out: while it reads a string, a failed allocation looks like an invalid
- * token. So the allocator keeps the fact itself. */
-static _Thread_local bool memory_ran_out;
+/* jansson 2.14 does not survive a failed allocation in the middle of a token: the buffer that collects it stays as it
+ * is, the byte is lost, and when that byte is the closing quote the copying of the string runs past both its buffers.
+ * So while it parses, a failed allocation does not return: it jumps out of the parser, and what the parser held is
+ * given back. */
+struct block {                     /* in front of every piece of jansson's memory */
+    struct block *previous, *next; /* of the pieces that a parse in progress holds; NULL otherwise */
+};
+
+struct parse {
+    struct block held; /* the ends of the ring */
+    jmp_buf out_of_memory;
+};
+static _Thread_local struct parse *parsing;
 
 static void *json_memory(size_t size)
 {
-    void *p = bt_alloc(size);
-    if (!p)
-        memory_ran_out = true;
-    return p;
+    struct block *block = size <= SIZE_MAX - sizeof *block ? bt_alloc(sizeof *block + size) : NULL;
+    if (!block && parsing)
+        longjmp(parsing->out_of_memory, 1);
+    if (!block)
+        return NULL;
+    *block = (struct block){0};
+    if (parsing) {
+        *block = (struct block){.previous = &parsing->held, .next = parsing->held.next};
+        block->next->previous = parsing->held.next = block;
+    }
+    return block + 1;
+}
+
+static void let_go(struct block *block)
+{
+    if (block->next) {
+        block->next->previous = block->previous;
+        block->previous->next = block->next;
+    }
+    *block = (struct block){0};
+}
+
+static void json_release(void *p)
+{
+    struct block *block = p;
+    if (!block)
+        return;
+    let_go(--block);
+    bt_free(block);
 }
 
 /* Before main, hence before any value exists and before there are threads. */
 __attribute__((constructor)) static void use_our_allocator(void)
 {
-    json_set_alloc_funcs(json_memory, bt_free);
+    json_set_alloc_funcs(json_memory, json_release);
+}
+
+/* NULL, with *ret_nomem saying whether it was for want of memory. What is returned belongs to no parse any more, so it
+ * may be freed wherever and whenever. */
+static json_t *parse_text(const char *text, size_t size, json_error_t *error, bool *ret_nomem)
+{
+    struct parse parse = {.held = {.previous = &parse.held, .next = &parse.held}};
+    *ret_nomem = setjmp(parse.out_of_memory) != 0;
+    if (*ret_nomem) {
+        parsing = NULL;
+        while (parse.held.next != &parse.held)
+            json_release(parse.held.next + 1);
+        return NULL;
+    }
+    parsing = &parse;
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
+    parsing = NULL;
+    while (parse.held.next != &parse.held)
+        let_go(parse.held.next);
+    return value;
 }
 
 enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag)
 {
     json_error_t error;
-    memory_ran_out = false;
-    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (memory_ran_out) {
-        json_decref(value);
+    bool nomem;
+    json_t *value = parse_text(text, size, &error, &nomem);
+    if (nomem)
         return bt_fail_nomem(diag);
-    }
     if (!value)
         return bt_fail(diag, BT_EINPUT, "%s: line %d, column %d: not valid JSON: %s", what, error.line, error.column,
                        error.text);
