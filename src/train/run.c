@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/file.h"
+#include "train/plan.h"
 #include "train/stages.h"
 
 void bt_say(const struct bt_run *run, const char *format, ...)
@@ -75,14 +77,41 @@ static enum bt_err run_stages(const struct bt_run *run, struct bt_diag *diag)
     return err;
 }
 
+/* A run that is new is planned first: what cannot work ends here, before anything is written. One that goes on has been
+ * planned when it began, and may have lost its start model since. */
+static enum bt_err plan_new_run(const struct bt_run *run, struct bt_diag *diag)
+{
+    struct bt_run_plan plan;
+    return bt_plan_run(run, &plan, diag);
+}
+
+/* Is there no folder of that name yet? Then not even the folder is made for a run that cannot work. */
+static enum bt_err plan_without_folder(const struct bt_run *run, bool *ret_planned, struct bt_diag *diag)
+{
+    char *path = bt_path_join(run->config->output_dir, run->config->name);
+    if (!path)
+        return bt_fail_nomem(diag);
+    *ret_planned = !bt_file_exists(path) && run->options->resume != BT_RESUME_REQUIRED;
+    bt_free(path);
+    return *ret_planned ? plan_new_run(run, diag) : BT_OK;
+}
+
 enum bt_err bt_run_config(const struct bt_train_config *config, const struct bt_observer *observer,
                           const struct bt_run_options *options, struct bt_diag *diag)
 {
     struct bt_run run = {.config = config, .observer = observer, .options = options};
-    enum bt_err err = bt_run_folder_open(config, &run.folder, diag);
+    bool planned = false;
+    enum bt_err err = plan_without_folder(&run, &planned, diag);
+    if (!err)
+        err = bt_run_folder_open(config, &run.folder, diag);
     if (err)
         return err;
-    if (!(err = check_resume(&run, diag)) && !(err = bt_run_folder_begin(run.folder, config, diag)))
+    err = check_resume(&run, diag);
+    if (!err && !planned && !bt_run_has_progress(run.folder, config))
+        err = plan_new_run(&run, diag);
+    if (!err)
+        err = bt_run_folder_begin(run.folder, config, diag);
+    if (!err)
         err = run_stages(&run, diag);
     bt_run_folder_close(run.folder);
     return err;
