@@ -1,3 +1,5 @@
+/* The order of a stage: the cursor of rows.h. Every source keeps an epoch and a place in it; which source comes next is
+ * a pure function of what was drawn before, so a cursor that starts at row r replays the draws before it. */
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
