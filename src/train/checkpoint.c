@@ -25,6 +25,17 @@ static uint64_t disk_slack(const struct bt_checkpoint_source *source)
     return UINT64_C(1048576) + 1024 * (uint64_t)source->params->count + 8192 * (uint64_t)source->file_count;
 }
 
+char *bt_checkpoint_path(const char *folder, int64_t step)
+{
+    struct bt_checkpoint_paths paths;
+    if (bt_checkpoint_paths_init(&paths, folder, step, NULL))
+        return NULL;
+    char *place = paths.place;
+    paths.place = NULL;
+    bt_checkpoint_paths_finish(&paths);
+    return place;
+}
+
 uint64_t bt_checkpoint_disk_size(const struct bt_checkpoint_source *source)
 {
     const uint64_t moments = 2 * sizeof(float) * (uint64_t)source->params->elements;

@@ -53,6 +53,8 @@ struct bt_checkpoint_source { /* all borrowed */
  * exists already is replaced only when the new one is complete. Checkpoints of later steps, which can only be ones that
  * were passed over as damaged, are removed when the new one stands. */
 enum bt_err bt_checkpoint_save(const char *folder, const struct bt_checkpoint_source *source, struct bt_diag *diag);
+/* Where bt_checkpoint_save puts it: folder/step-NNNNNNNN; bt_free; NULL when memory is out. */
+char *bt_checkpoint_path(const char *folder, int64_t step);
 uint64_t bt_checkpoint_disk_size(const struct bt_checkpoint_source *source);
 
 /* Removes all but the newest `keep_last_n` (at least 1) and `keep_step` (0: none), and left-over temporary folders. */

@@ -161,7 +161,8 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
     s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;
     s->rate_since = bt_clock_seconds();
     s->rate_tokens = s->trainer->state.tokens;
-    return bt_record_start(s, diag);
+    s->tokenizer = bt_strdup(s->model->path);
+    return s->tokenizer ? bt_record_start(s, diag) : bt_fail_nomem(diag);
 }
 
 void bt_stage_finish(struct bt_stage_run *s)
@@ -174,4 +175,5 @@ void bt_stage_finish(struct bt_stage_run *s)
     bt_model_unload(s->model);
     bt_free(s->checkpoints);
     bt_free(s->resumed_from);
+    bt_free(s->tokenizer);
 }

@@ -24,6 +24,17 @@ static double current_lambda(const struct bt_stage_run *s)
     return bt_trainer_lambda(step > 0 ? step : 1);
 }
 
+/* The newest checkpoint has the tokenizer files too, and it stays; the folder they came from may be pruned, or go. */
+static enum bt_err move_tokenizer(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    char *newest = bt_checkpoint_path(s->checkpoints, s->trainer->state.step);
+    if (!newest)
+        return bt_fail_nomem(diag);
+    bt_free(s->tokenizer);
+    s->tokenizer = newest;
+    return BT_OK;
+}
+
 static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
 {
     struct bt_trainer *t = s->trainer;
@@ -44,8 +55,8 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
                                                 .state = &t->state,
                                                 .files = s->files,
                                                 .file_count = s->file_count,
-                                                .tokenizer_source = s->model->path};
-    if ((err = bt_checkpoint_save(s->checkpoints, &source, diag)))
+                                                .tokenizer_source = s->tokenizer};
+    if ((err = bt_checkpoint_save(s->checkpoints, &source, diag)) || (err = move_tokenizer(s, diag)))
         return err;
     return bt_checkpoint_prune(s->checkpoints, s->run->config->checkpoint.keep_last_n,
                                s->run->config->checkpoint.keep_best ? t->state.best_step : 0, diag);
@@ -156,7 +167,7 @@ static enum bt_err write_out(struct bt_stage_run *s, struct bt_diag *diag)
         (err = bt_record_summary(s, diag)))
         return err;
     return bt_stage_write_model(s->run, s->stage, s->model->config, &s->model->params, s->model->weights, &marks,
-                                s->model->path, diag);
+                                s->tokenizer, diag);
 }
 
 enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id stage, struct bt_diag *diag)

@@ -23,8 +23,11 @@ struct bt_stage_run {
     struct bt_metrics *metrics;
     char *checkpoints;  /* folder */
     char *resumed_from; /* checkpoint folder, or NULL */
-    double started_at;  /* clock, in seconds, less what was spent before a resume */
-    double rate_since;  /* clock of the last rate, and the tokens since: for tokens_per_second */
+    char *tokenizer;    /* folder to copy tokenizer files from: the newest checkpoint, or the start model before */
+    char *tokenizer; /* folder to copy tokenizer files from: the newest checkpoint, which is never pruned, or the start
+                        model while there is none */
+    double started_at; /* clock, in seconds, less what was spent before a resume */
+    double rate_since; /* clock of the last rate, and the tokens since: for tokens_per_second */
     uint64_t rate_tokens;
 };
 
