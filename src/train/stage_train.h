@@ -23,7 +23,6 @@ struct bt_stage_run {
     struct bt_metrics *metrics;
     char *checkpoints;  /* folder */
     char *resumed_from; /* checkpoint folder, or NULL */
-    char *tokenizer;    /* folder to copy tokenizer files from: the newest checkpoint, or the start model before */
     char *tokenizer; /* folder to copy tokenizer files from: the newest checkpoint, which is never pruned, or the start
                         model while there is none */
     double started_at; /* clock, in seconds, less what was spent before a resume */
