@@ -37,6 +37,18 @@ static enum bt_err hash_files(struct bt_rows *rows, struct bt_data_file *files, 
     return err;
 }
 
+/* What is trained on says nothing about what was learned. */
+static enum bt_err check_held_out(const struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const size_t train = bt_rows_files(s->train);
+    for (size_t i = train; i < s->file_count; i++)
+        for (size_t j = 0; j < train; j++)
+            if (s->files[i].size == s->files[j].size && s->files[i].hash == s->files[j].hash)
+                return bt_fail(diag, BT_EUSAGE, "data.validation: %s is trained on too: it has the bytes of %s",
+                               s->files[i].path, s->files[j].path);
+    return BT_OK;
+}
+
 /* Path, size and hash of every data file, training first. */
 static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
 {
@@ -48,7 +60,7 @@ static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
     enum bt_err err = hash_files(s->train, s->files, diag);
     if (!err && s->validation)
         err = hash_files(s->validation, s->files + train, diag);
-    return err;
+    return err ? err : check_held_out(s, diag);
 }
 
 static enum bt_err check_steps(struct bt_stage_run *s, struct bt_diag *diag)
