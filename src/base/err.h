@@ -29,7 +29,7 @@ enum bt_err bt_fail(struct bt_diag *diag, enum bt_err err, const char *format, .
 /* The same for a failed allocation: BT_ENOMEM and "out of memory". */
 enum bt_err bt_fail_nomem(struct bt_diag *diag);
 
-/* The exit status that interface section 1 gives to err. */
+/* The exit status of err, as docs/config.md lists them. */
 int bt_exit_code(enum bt_err err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "config/train_config.h"
 #include "config/yaml_tree.h"
 
-/* D of semantics section 4: the updates over which a wsd schedule of n updates decays; ties to even. */
+/* D of docs/numerics.md section 4: the updates over which a wsd schedule of n updates decays; ties to even. */
 int64_t bt_schedule_decay_updates(const struct bt_cfg_scheduler_keys *scheduler, int64_t n);
 
 /* BT_EUSAGE, naming the key under `stage`, when the schedule is not defined over `updates` updates: the warm-up of any

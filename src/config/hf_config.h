@@ -55,9 +55,9 @@ enum bt_err bt_hf_config_parse(const char *text, size_t size, const char *what, 
 enum bt_err bt_hf_config_read(const char *path, struct bt_hf_config **ret_config, struct bt_diag *diag);
 void bt_hf_config_destroy(struct bt_hf_config *config); /* takes NULL */
 
-/* The config.json of a folder that training writes (semantics section 7): every field explicit, torch_dtype float32,
- * class BitNetForCausalLM or bitnet_<family> for SubLN models, marks and quantization_config. sub_norm: the model has
- * SubLN tensors. The new object is the caller's. */
+/* The config.json of a folder that training writes (docs/numerics.md section 7): every field explicit, torch_dtype
+ * float32, class BitNetForCausalLM or bitnet_<family> for SubLN models, marks and quantization_config. sub_norm: the
+ * model has SubLN tensors. The new object is the caller's. */
 enum bt_err bt_hf_config_write(const struct bt_hf_config *config, bool sub_norm, const struct bt_hf_marks *marks,
                                json_t **ret_object, struct bt_diag *diag);
 

@@ -6,7 +6,7 @@
 #include "config/hf_config.h"
 #include "config/hf_fields.h"
 
-struct bt_hf_family { /* what a family's class in transformers assumes where a key is absent (interop section 2.4) */
+struct bt_hf_family { /* what a family's class in transformers assumes where a key is absent */
     const char *name, *class_name;
     double rms_norm_eps, rope_theta;
     int64_t bos_token_id, eos_token_id;

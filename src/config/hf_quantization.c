@@ -1,5 +1,4 @@
-/* What a config.json says of quantisation: transformers' quantization_config (interop section 3.3) and our own marks.
- */
+/* What a config.json says of quantisation: transformers' quantization_config and our own marks. */
 #include <string.h>
 
 #include "base/mem.h"

@@ -10,19 +10,20 @@
 #include "config/train_config.h"
 #include "config/yaml_tree.h"
 
-enum bt_key_type {                 /* what lies at `offset`: */
-                   BT_KEY_SECTION, /* the struct that the offsets of `keys` count from */
-                   BT_KEY_LIST,    /* pointer to an array of structs of `item_size`, each read by `keys`; and a count */
-                   BT_KEY_STRING,  /* char * */
-                   BT_KEY_STRINGS, /* char **; and a count */
-                   BT_KEY_INT,     /* int64_t */
-                   BT_KEY_SEED,    /* uint64_t, without bounds */
-                   BT_KEY_REAL,    /* double */
-                   BT_KEY_REAL_PAIR, /* two doubles */
-                   BT_KEY_BOOL,      /* bool */
-                   BT_KEY_ENUM,      /* an enum that counts from 0, as `names` does */
-                   BT_KEY_STAGES,    /* enum bt_stage_id [BT_STAGE_COUNT]; and a count */
-                   BT_KEY_UNBUILT,   /* nothing: a section that no code reads yet */
+/* What lies at a key's `offset`. */
+enum bt_key_type {
+    BT_KEY_SECTION,   /* the struct that the offsets of `keys` count from */
+    BT_KEY_LIST,      /* pointer to an array of structs of `item_size`, each read by `keys`; and a count */
+    BT_KEY_STRING,    /* char * */
+    BT_KEY_STRINGS,   /* char **; and a count */
+    BT_KEY_INT,       /* int64_t */
+    BT_KEY_SEED,      /* uint64_t, without bounds */
+    BT_KEY_REAL,      /* double */
+    BT_KEY_REAL_PAIR, /* two doubles */
+    BT_KEY_BOOL,      /* bool */
+    BT_KEY_ENUM,      /* an enum that counts from 0, as `names` does */
+    BT_KEY_STAGES,    /* enum bt_stage_id [BT_STAGE_COUNT]; and a count */
+    BT_KEY_UNBUILT,   /* nothing: a section that no code reads yet */
 };
 
 enum bt_key_flag {

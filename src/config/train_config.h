@@ -1,4 +1,4 @@
-/* config/train_config.h - the resolved YAML config of bitnet-train as plain structs (interface section 3).
+/* config/train_config.h - the resolved YAML config of bitnet-train as plain structs (docs/config.md).
  *
  * One table of keys (key_table.c) drives parsing, checking, defaults, --set, --print-config and the comparison on
  * resume. Strings are owned by the config. */

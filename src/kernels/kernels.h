@@ -1,8 +1,9 @@
 /* kernels/kernels.h - the arithmetic of the model, forward beside backward, as a table of functions.
  *
  * The plain C source is the specification. It is compiled once per instruction set (the table's entries) and once more
- * with `real` = double for the finite-difference tests. Functions run parallel loops of their own; each thread owns what
- * it writes and every sum has an order that does not depend on the number of threads. None allocates, does I/O or fails.
+ * with bt_real = double for the finite-difference tests. Functions run parallel loops of their own; each thread owns
+ * what it writes and every sum has an order that does not depend on the number of threads. None allocates, does I/O or
+ * fails.
  *
  * Shapes are row-major; n counts tokens (rows). Buffers do not overlap unless a comment says so. */
 #ifndef BT_KERNELS_KERNELS_H
@@ -85,7 +86,7 @@ struct bt_kernels {
     void (*bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d);           /* y (n, d) += b (d) */
     void (*bias_bwd)(bt_real *db, const bt_real *dy, size_t n, size_t d);         /* db (d) += column sums of dy */
 
-    /* p, m, v (n) in place from g (n), formula and order of semantics 5: decay, moments, step. */
+    /* p, m, v (n) in place from g (n), formula and order of docs/numerics.md section 5: decay, moments, step. */
     void (*adamw)(bt_real *p, bt_real *m, bt_real *v, const bt_real *g, size_t n, const struct bt_adamw *a);
     /* Sum of squares in double: blocks of 4096 summed on their own, then in order. Non-finite values come through. */
     double (*sum_squares)(const bt_real *g, size_t n);

@@ -11,10 +11,11 @@
 
 #include "base/cpu.h"
 
-enum bt_product { /* all row-major, leading dimensions are the row lengths of the operands as stored */
-    BT_NT,        /* c (m, n) = a (m, k)  b (n, k)^T     forward:  y  = x w^T   */
-    BT_NN,        /* c (m, n) = a (m, k)  b (k, n)       backward: dx = dy w    */
-    BT_TN,        /* c (m, n) = a (k, m)^T b (k, n)      backward: dw = dy^T x  */
+/* All row-major; leading dimensions are the row lengths of the operands as stored. */
+enum bt_product {
+    BT_NT, /* c (m, n) = a (m, k)  b (n, k)^T     forward:  y  = x w^T   */
+    BT_NN, /* c (m, n) = a (m, k)  b (k, n)       backward: dx = dy w    */
+    BT_TN, /* c (m, n) = a (k, m)^T b (k, n)      backward: dw = dy^T x  */
 };
 
 /* One tile, single-threaded. c = product, or c += product with accumulate. Does not allocate. c overlaps nothing. */

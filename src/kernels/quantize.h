@@ -1,6 +1,6 @@
-/* kernels/quantize.h - ternary weight codes and int8 activation codes, exactly as semantics section 1 writes them (the
- * BitNet b1.58 formulas). Bit-exact: compiled without contraction, the same results on every instruction set and for any
- * number of threads. round is to nearest, ties to even.
+/* kernels/quantize.h - ternary weight codes and int8 activation codes, exactly as docs/numerics.md section 1 writes
+ * them (the BitNet b1.58 formulas). Bit-exact: compiled without contraction, the same results on every instruction set
+ * and for any number of threads. round is to nearest, ties to even.
  *
  *   weights      s = max(mean |w|, 1e-5)   t = clamp(round(w * (1 / s)), -1, 1)            wq = t * s
  *   activations  a = max(max |x_r|, 1e-5)  c = clamp(round(x * (127 / a)), -128, 127)      xq = c * (a / 127)
@@ -20,7 +20,7 @@ void bt_weight_codes_float(float *out, const int8_t *t, size_t n);
 void bt_weight_dequantize(float *out, const int8_t *t, size_t n, float s);
 void bt_weight_mix(float *out, const float *w, const int8_t *t, size_t n, float s, float lambda);
 
-/* x (rows, d) -> codes (rows, d) and a (rows). A NaN or infinity in a row makes that row's a non-finite, its codes 0. */
+/* x (rows, d) -> codes (rows, d) and a (rows). A row with a NaN or infinity has a non-finite a and codes of 0. */
 void bt_activation_codes(int8_t *codes, float *a, const float *x, size_t rows, size_t d);
 void bt_activation_codes_float(float *out, const int8_t *codes, size_t n);
 void bt_activation_dequantize(float *out, const int8_t *codes, const float *a, size_t rows, size_t d);

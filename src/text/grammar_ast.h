@@ -1,12 +1,13 @@
 /* text/grammar_ast.h - a grammar file as it is written, before parameters are filled in. Used by grammar_*.c alone.
  *
- *     # A comment reaches to the end of its line.
- *     story = tale("Tom", "He") | tale("Ann", "She")        a rule begins in the first column; the first one is the
- * source tale(name, he) =                                      lines that go on with a rule are indented name " ran. "
- * he " was " feeling "."              a part: a quoted text, a parameter, or a rule feeling = 3: "glad" | "sad"
- * alternatives, with weights where they are not 1
+ *     story = tale("Tom", "He") | tale("Ann", "She")
+ *     tale(name, he) =
+ *         name " ran. " he " was " feeling "."
+ *     feeling = 3: "glad" | "sad"                     # a comment reaches to the end of its line
  *
- * An argument is a quoted text or a parameter. In texts \" \\ \n \t are escapes. */
+ * A rule begins in the first column; the lines that go on with it are indented. The first rule is the source. An
+ * alternative may have a weight (1 where none is written) and is a sequence of parts: a quoted text, a parameter, or a
+ * rule with its arguments, each a quoted text or a parameter. In texts \" \\ \n \t are escapes. */
 #ifndef BT_TEXT_GRAMMAR_AST_H
 #define BT_TEXT_GRAMMAR_AST_H
 
