@@ -21,7 +21,7 @@ static bool at_full_lambda(const struct bt_stage_run *s, double lambda)
 static double current_lambda(const struct bt_stage_run *s)
 {
     const int64_t step = s->trainer->state.step;
-    return bt_trainer_lambda(step > 0 ? step : 1);
+    return bt_lambda_of_update(step > 0 ? step : 1);
 }
 
 /* The newest checkpoint has the tokenizer files too, and it stays; the folder they came from may be pruned, or go. */
@@ -33,6 +33,13 @@ static enum bt_err move_tokenizer(struct bt_stage_run *s, struct bt_diag *diag)
     bt_free(s->tokenizer);
     s->tokenizer = newest;
     return BT_OK;
+}
+
+static enum bt_err prune(const struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const bool keep_best = s->run->config->checkpoint.keep_best;
+    return bt_checkpoint_prune(s->checkpoints, s->run->config->checkpoint.keep_last_n,
+                               keep_best ? s->trainer->state.best_step : 0, diag);
 }
 
 static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
@@ -58,8 +65,7 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
                                                 .tokenizer_source = s->tokenizer};
     if ((err = bt_checkpoint_save(s->checkpoints, &source, diag)) || (err = move_tokenizer(s, diag)))
         return err;
-    return bt_checkpoint_prune(s->checkpoints, s->run->config->checkpoint.keep_last_n,
-                               s->run->config->checkpoint.keep_best ? t->state.best_step : 0, diag);
+    return prune(s, diag);
 }
 
 /* Validates and records; *ret_best says whether this is the best so far at full lambda. */
@@ -68,9 +74,9 @@ static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_di
     struct bt_train_state *state = &s->trainer->state;
     const double lambda = current_lambda(s);
     struct bt_evaluation evaluation;
-    if (!s->validation)
+    if (!s->data.validation)
         return BT_OK;
-    bt_evaluate(s->trainer->model, s->validation, s->run->config->logging.eval_tokens, &s->trainer->batch,
+    bt_evaluate(s->trainer->model, s->data.validation, s->run->config->logging.eval_tokens, &s->trainer->batch,
                 (float)lambda, &evaluation);
     state->last_eval_loss = evaluation.loss;
     state->last_eval_step = state->step;
@@ -82,7 +88,7 @@ static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_di
         *ret_best = true;
     }
     bt_say(s->run, "%s %lld/%lld  validation loss %.4f  perplexity %.3f  lambda %.3f", s->name, (long long)state->step,
-           (long long)s->updates, evaluation.loss, evaluation.perplexity, lambda);
+           (long long)s->data.updates, evaluation.loss, evaluation.perplexity, lambda);
     return bt_record_eval(s, &evaluation, lambda, diag);
 }
 
@@ -93,12 +99,12 @@ static void tell_progress(struct bt_stage_run *s, const struct bt_update_report 
         return;
     const struct bt_progress progress = {.stage = s->name,
                                          .step = report->step,
-                                         .steps = s->updates,
+                                         .steps = s->data.updates,
                                          .loss = report->loss,
                                          .tokens_per_second = (double)report->tokens / update_seconds,
                                          .lambda = report->lambda,
                                          .lr = report->lr,
-                                         .seconds_left = update_seconds * (double)(s->updates - report->step)};
+                                         .seconds_left = update_seconds * (double)(s->data.updates - report->step)};
     observer->progress(observer->context, &progress);
 }
 
@@ -119,7 +125,7 @@ static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
         bt_say(s->run, "%s: update %lld was skipped: loss %g, gradient norm %g, %llu labels", s->name,
                (long long)report.step, report.loss, report.grad_norm, (unsigned long long)report.labels);
     tell_progress(s, &report, bt_clock_seconds() - before);
-    if (!report.applied || report.step == s->updates || due(report.step, s->run->config->logging.log_interval)) {
+    if (!report.applied || report.step == s->data.updates || due(report.step, s->run->config->logging.log_interval)) {
         const enum bt_err record = bt_record_update(s, &report, err ? NULL : diag);
         return err ? err : record;
     }
@@ -130,7 +136,7 @@ static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
 static enum bt_err after_update(struct bt_stage_run *s, bool stopping, struct bt_diag *diag)
 {
     const int64_t step = s->trainer->state.step;
-    const bool last = step == s->updates;
+    const bool last = step == s->data.updates;
     bool best = false;
     enum bt_err err = BT_OK;
     if (last || due(step, s->run->config->logging.eval_interval))
@@ -147,23 +153,24 @@ static enum bt_err loop(struct bt_stage_run *s, struct bt_diag *diag)
     bool best = false;
     if (!s->resumed_from)
         err = validate(s, &best, diag);
-    while (!err && s->trainer->state.step < s->updates) {
+    while (!err && s->trainer->state.step < s->data.updates) {
         if ((err = one_update(s, diag)))
             break;
         const bool stopping = stop_asked(s);
         err = after_update(s, stopping, diag);
-        if (!err && stopping && s->trainer->state.step < s->updates)
+        if (!err && stopping && s->trainer->state.step < s->data.updates)
             return bt_fail(diag, BT_ESTOPPED, "stopped after update %lld of %s; the same command continues",
                            (long long)s->trainer->state.step, s->name);
     }
     return err;
 }
 
+/* Pruning again finds nothing to do, unless the run was interrupted between its last save and the pruning after it. */
 static enum bt_err write_out(struct bt_stage_run *s, struct bt_diag *diag)
 {
-    const struct bt_hf_marks marks = bt_stage_marks(s, bt_trainer_lambda(s->updates));
+    const struct bt_hf_marks marks = bt_stage_marks(s, bt_lambda_of_update(s->data.updates));
     enum bt_err err;
-    if ((err = bt_record_end(s, diag)) || (err = bt_metrics_sync(s->metrics, diag)) ||
+    if ((err = prune(s, diag)) || (err = bt_record_end(s, diag)) || (err = bt_metrics_sync(s->metrics, diag)) ||
         (err = bt_record_summary(s, diag)))
         return err;
     return bt_stage_write_model(s->run, s->stage, s->model->config, &s->model->params, s->model->weights, &marks,
@@ -176,7 +183,7 @@ enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id sta
                              .stage = stage,
                              .name = bt_stage_name(stage),
                              .config = bt_stage_config(run->config, stage),
-                             .data = bt_train_config_data(run->config, stage)};
+                             .seq = (size_t)bt_train_config_data(run->config, stage)->max_seq_length};
     enum bt_err err = bt_stage_prepare(&s, diag);
     if (!err)
         err = loop(&s, diag);
