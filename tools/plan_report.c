@@ -13,9 +13,7 @@ static void print_bytes(FILE *out, const char *label, uint64_t bytes)
 
 static void print_stage(FILE *out, const struct bt_stage_plan *s)
 {
-    fprintf(out, "%s%s\n", bt_stage_name(s->stage), s->finished ? ": finished already" : "");
-    if (s->finished)
-        return;
+    fprintf(out, "%s\n", bt_stage_name(s->stage));
     fprintf(out, "  %-22s %12" PRIu64 "\n", "parameters", s->parameters);
     if (s->updates) {
         fprintf(out, "  %-22s %12" PRId64 "\n", "updates", s->updates);

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mem.h"
+
 struct bt_batch {
     size_t rows, seq;  /* n = rows * seq */
     int32_t *ids;      /* (n) */
@@ -14,5 +16,8 @@ struct bt_batch {
     size_t tokens;     /* without padding */
     size_t label_count;
 };
+
+/* A batch of rows x seq with its arrays in the arena. */
+void bt_batch_carve(struct bt_batch *batch, struct bt_arena *arena, size_t rows, size_t seq);
 
 #endif

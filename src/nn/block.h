@@ -1,5 +1,5 @@
 /* nn/block.h - one decoder block: attention and feed-forward, each behind its norm, with the SubLN norms of a BitNet
- * model before the two output projections (semantics section 2). */
+ * model before the two output projections (docs/numerics.md section 2). */
 #ifndef BT_NN_BLOCK_H
 #define BT_NN_BLOCK_H
 

@@ -1,5 +1,5 @@
 /* nn/convert.h - stage 1: every linear layer of the blocks becomes a BitLinear (same weights) and the two SubLN norms
- * go in before the output projections (semantics section 6). Weights in memory only; folders are train/'s. */
+ * go in before the output projections (docs/numerics.md section 6). Weights in memory only; folders are train/'s. */
 #ifndef BT_NN_CONVERT_H
 #define BT_NN_CONVERT_H
 

@@ -1,4 +1,4 @@
-/* train/metrics.h - metrics.jsonl: one JSON object a line, each written with one write(2) (interface section 7).
+/* train/metrics.h - metrics.jsonl: one JSON object a line, each written with one write(2) (docs/config.md).
  * Numbers read back as the same float; what is not finite is null. */
 #ifndef BT_TRAIN_METRICS_H
 #define BT_TRAIN_METRICS_H

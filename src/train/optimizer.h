@@ -1,4 +1,4 @@
-/* train/optimizer.h - global norm, clipping and AdamW over the flat buffers (semantics section 5). */
+/* train/optimizer.h - global norm, clipping and AdamW over the flat buffers (docs/numerics.md section 5). */
 #ifndef BT_TRAIN_OPTIMIZER_H
 #define BT_TRAIN_OPTIMIZER_H
 

@@ -6,7 +6,6 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "config/check.h"
 #include "nn/model.h"
 #include "train/stages.h"
 #include "train/trainer.h"
@@ -17,7 +16,7 @@
 struct planner {
     const struct bt_run *run;
     struct bt_run_plan *plan;
-    struct bt_loaded_model *model; /* of the first stage that is left: its table, without weights */
+    struct bt_loaded_model *model; /* the table of the stage that is looked at, without weights */
 };
 
 /* The next stage starts from a table with or without the SubLN norms. */
@@ -40,55 +39,27 @@ static size_t sum_of(const struct bt_stage_plan *s)
     return s->weights + s->gradients + s->optimizer + s->activations + s->other;
 }
 
-/* Rows are opened, checked and counted; the shards' own pages and the plan of rows are what they take. */
-static enum bt_err open_rows(struct planner *p, enum bt_stage_id stage, const struct bt_cfg_data *data, bool validation,
-                             struct bt_rows **ret_rows, struct bt_diag *diag)
+/* Adds what the rows of one kind take: their shards' pages and the plan of an epoch. */
+static void add_rows(struct bt_stage_plan *s, const struct bt_rows *rows)
 {
-    const struct bt_rows_options options = bt_stage_rows_options(p->run, stage, data, p->model->config);
-    return bt_rows_open(validation ? data->validation : data->train,
-                        validation ? data->validation_count : data->train_count, &options, ret_rows, diag);
-}
-
-static enum bt_err plan_validation(struct planner *p, enum bt_stage_id stage, const struct bt_cfg_data *data,
-                                   struct bt_stage_plan *s, struct bt_diag *diag)
-{
-    struct bt_rows *rows = NULL;
-    if (!data || !data->validation_count)
-        return BT_OK;
-    const enum bt_err err = open_rows(p, stage, data, true, &rows, diag);
-    if (!err) {
-        s->validation_rows = bt_rows_count(rows);
+    if (rows)
         s->other += bt_rows_memory(rows);
-    }
-    bt_rows_close(rows);
-    return err;
 }
 
-static enum bt_err plan_updates(const struct bt_cfg_train_stage *config, struct bt_rows *rows, struct bt_stage_plan *s,
-                                struct bt_diag *diag)
+static enum bt_err plan_data(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
-    const char *name = bt_stage_name(s->stage);
-    enum bt_err err = bt_stage_updates(config, rows, &s->updates, diag);
-    if (!err)
-        err = bt_check_schedule(&config->scheduler, s->updates, name, diag);
-    if (!err && bt_stage_is_quantised(config))
-        err = bt_check_lambda_warmup(&config->lambda_warmup, s->updates, name, diag);
-    return err;
-}
-
-static enum bt_err plan_train_rows(struct planner *p, const struct bt_cfg_data *data, struct bt_stage_plan *s,
-                                   struct bt_diag *diag)
-{
-    struct bt_rows *rows = NULL;
-    enum bt_err err = open_rows(p, s->stage, data, false, &rows, diag);
-    if (!err) {
-        s->rows = bt_rows_count(rows);
-        s->epoch_tokens = bt_rows_tokens(rows);
-        s->other += bt_rows_memory(rows);
-        err = plan_updates(bt_stage_config(p->run->config, s->stage), rows, s, diag);
-    }
-    bt_rows_close(rows);
-    return err;
+    struct bt_stage_data data = {0};
+    const enum bt_err err = bt_stage_open_data(p->run, s->stage, p->model->config, &data, diag);
+    if (err)
+        return err;
+    s->updates = data.updates;
+    s->rows = bt_rows_count(data.train);
+    s->epoch_tokens = bt_rows_tokens(data.train);
+    s->validation_rows = data.validation ? bt_rows_count(data.validation) : 0;
+    add_rows(s, data.train);
+    add_rows(s, data.validation);
+    bt_stage_close_data(&data);
+    return BT_OK;
 }
 
 /* Weights, both moments, and what a model folder has besides; `folders` of them at once. */
@@ -103,9 +74,7 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
     const struct bt_cfg_train_stage *config = bt_stage_config(p->run->config, s->stage);
     const struct bt_cfg_data *data = bt_train_config_data(p->run->config, s->stage);
     const struct bt_params *params = &p->model->params;
-    enum bt_err err = plan_train_rows(p, data, s, diag);
-    if (!err)
-        err = plan_validation(p, s->stage, data, s, diag);
+    const enum bt_err err = plan_data(p, s, diag);
     if (err)
         return err;
     const size_t reserved = bt_trainer_memory(params, config, (size_t)data->max_seq_length);
@@ -123,22 +92,27 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
 
 static enum bt_err plan_stage1(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
-    const struct bt_cfg_data *data = bt_train_config_data(p->run->config, BT_STAGE1);
+    struct bt_conversion_data data = {0};
     const size_t before = weight_bytes(&p->model->params);
-    enum bt_err err = plan_validation(p, BT_STAGE1, data, s, diag);
-    if (!err)
-        err = reshape(p, p->model->shape.sub_norm || p->run->config->stage1.insert_subln, diag);
+    const bool bitnet = bt_is_bitnet_model(p->model);
+    enum bt_err err = bt_conversion_open_data(p->run, p->model, &data, diag);
     if (err)
         return err;
+    s->validation_rows = data.validation ? bt_rows_count(data.validation) : 0;
+    add_rows(s, data.validation);
+    add_rows(s, data.calibration);
+    if (!bitnet)
+        err = reshape(p, p->run->config->stage1.insert_subln, diag);
     s->parameters = p->model->params.elements;
     s->weights = before + weight_bytes(&p->model->params);
-    if (data)
-        s->activations = bt_stage1_memory(&p->model->params, (size_t)data->max_seq_length);
+    if (data.seq)
+        s->activations = bt_stage1_memory(&p->model->params, data.seq);
     s->disk = bt_model_disk_size(&p->model->params, p->model->path);
-    return BT_OK;
+    bt_conversion_close_data(&data);
+    return err;
 }
 
-/* The model that the first stage left to do starts from; later ones start from what that one makes of it. */
+/* The model that the first stage starts from; later ones start from what that one makes of it. */
 static enum bt_err ensure_model(struct planner *p, enum bt_stage_id stage, struct bt_diag *diag)
 {
     char *path = NULL;
@@ -153,9 +127,6 @@ static enum bt_err ensure_model(struct planner *p, enum bt_stage_id stage, struc
 
 static enum bt_err plan_stage(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
-    s->finished = p->run->folder && bt_run_stage_finished(p->run->folder, s->stage);
-    if (s->finished)
-        return BT_OK;
     enum bt_err err = ensure_model(p, s->stage, diag);
     if (!err)
         err = s->stage == BT_STAGE1 ? plan_stage1(p, s, diag) : plan_training(p, s, diag);

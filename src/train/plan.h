@@ -1,6 +1,6 @@
-/* train/plan.h - what a run will do and need, before it does anything: every input opened and checked, every allocation and
- * the disk sized, updates counted. A run makes its plan first, so that a config that cannot work ends before anything is
- * written; --dry-run prints it. */
+/* train/plan.h - what a run will do and need, before it does anything: every input opened and checked, every allocation
+ * and the disk sized, updates counted. A run makes its plan first, so that a config that cannot work ends before
+ * anything is written; --dry-run prints it. */
 #ifndef BT_TRAIN_PLAN_H
 #define BT_TRAIN_PLAN_H
 
@@ -13,14 +13,13 @@
 
 struct bt_stage_plan {
     enum bt_stage_id stage;
-    bool finished; /* its model stands there already; nothing else is filled in */
     uint64_t parameters;
     int64_t updates;
-    uint64_t rows, epoch_tokens;     /* of the training data; 0 for stage 1 */
+    uint64_t rows, epoch_tokens; /* of the training data; 0 for stage 1 */
     uint64_t validation_rows;
     size_t weights, gradients, optimizer, activations, other; /* bytes */
-    size_t memory;                   /* their sum: what the stage reserves at most */
-    uint64_t disk;                   /* bytes that stay, and the most that is there at one moment while saving */
+    size_t memory;                                            /* their sum: what the stage reserves at most */
+    uint64_t disk; /* bytes that stay, and the most that is there at one moment while saving */
 };
 
 struct bt_run_plan {
@@ -31,7 +30,7 @@ struct bt_run_plan {
     uint64_t disk;
 };
 
-/* run->folder may be NULL (no run folder yet: no stage is finished). */
+/* The whole run from its start; run->folder may be NULL. */
 enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag);
 
 #endif

@@ -1,4 +1,4 @@
-/* train/rows.h - which tokens row r of a stage holds: a pure function of (seed, stage, r), semantics section 3.
+/* train/rows.h - which tokens row r of a stage holds: a pure function of (seed, stage, r), docs/numerics.md section 3.
  *
  * A source is a list of shards; a plan cuts it into rows (plain windows, or documents packed best-fit decreasing); an
  * order mixes sources by weight and shuffles each epoch. Nothing here remembers what was drawn before, so the position
@@ -56,6 +56,8 @@ uint64_t bt_cursor_row(const struct bt_cursor *cursor);
 /* Fills the whole batch (its rows and seq say how much; arrays are the caller's) with the next rows, sets its counts
  * and moves on. Allocates nothing. */
 enum bt_err bt_cursor_fill(struct bt_cursor *cursor, struct bt_batch *batch, struct bt_diag *diag);
+/* Moves on by n rows without filling them; returns their tokens. */
+uint64_t bt_cursor_skip(struct bt_cursor *cursor, uint64_t n);
 /* Counts the labels and tokens of the next `rows_ahead` rows without moving: the divisor of an update is known before
  * its first micro-batch. Allocates only when it looks farther ahead than ever before. */
 enum bt_err bt_cursor_peek(struct bt_cursor *cursor, size_t rows_ahead, uint64_t *ret_labels, uint64_t *ret_tokens,

@@ -86,6 +86,21 @@ static struct drawn next_row(struct bt_cursor *cursor)
     return cursor->ahead[cursor->first++];
 }
 
+static const struct bt_plan_row *plan_row_of(const struct bt_cursor *cursor, const struct drawn *drawn)
+{
+    return &cursor->rows->sources[drawn->source].plan.rows[drawn->plan_row];
+}
+
+uint64_t bt_cursor_skip(struct bt_cursor *cursor, uint64_t n)
+{
+    uint64_t tokens = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        const struct drawn drawn = next_row(cursor);
+        tokens += plan_row_of(cursor, &drawn)->tokens;
+    }
+    return tokens;
+}
+
 static bool allocate_drawings(struct bt_cursor *cursor)
 {
     const struct bt_rows *rows = cursor->rows;
@@ -110,8 +125,7 @@ enum bt_err bt_cursor_open(struct bt_rows *rows, uint64_t row, struct bt_cursor 
         bt_cursor_close(cursor);
         return bt_fail_nomem(diag);
     }
-    while (cursor->row < row)
-        next_row(cursor);
+    bt_cursor_skip(cursor, row);
     *ret_cursor = cursor;
     return BT_OK;
 }
@@ -169,8 +183,7 @@ enum bt_err bt_cursor_peek(struct bt_cursor *cursor, size_t rows_ahead, uint64_t
     if (!draw_ahead(cursor, rows_ahead))
         return bt_fail_nomem(diag);
     for (size_t i = 0; i < rows_ahead; i++) {
-        const struct drawn *drawn = &cursor->ahead[i];
-        const struct bt_plan_row *row = &cursor->rows->sources[drawn->source].plan.rows[drawn->plan_row];
+        const struct bt_plan_row *row = plan_row_of(cursor, &cursor->ahead[i]);
         labels += row->labels;
         tokens += row->tokens;
     }

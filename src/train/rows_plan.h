@@ -32,8 +32,8 @@ struct bt_plan {
 enum bt_err bt_plan_windows(const struct bt_shard *shards, size_t count, size_t seq, struct bt_plan *ret_plan,
                             struct bt_diag *diag);
 
-/* Packing (semantics section 3). A `before` id begins a document, an `after` id ends one, and so does the end of a
- * shard; -1 is no id. One id for both would make documents of its own: it is taken as `before`. Pieces of at most seq
+/* Packing (docs/numerics.md section 3). A `before` id begins a document, an `after` id ends one, and so does the end of
+ * a shard; -1 is no id. One id for both would make documents of its own: it is taken as `before`. Pieces of at most seq
  * tokens are placed best-fit decreasing, ties by position; rows stand in the order in which they were opened, pieces in
  * the order in which they were placed. ret_separators: how many separators occurred. */
 enum bt_err bt_plan_packed(const struct bt_shard *shards, size_t count, size_t seq, int64_t before, int64_t after,

@@ -1,4 +1,4 @@
-/* train/run_folder.h - runs/<name>/: the lock, config.yaml, summary.json and the paths inside (interface section 6). */
+/* train/run_folder.h - runs/<name>/: the lock, config.yaml, summary.json and the paths inside (docs/config.md). */
 #ifndef BT_TRAIN_RUN_FOLDER_H
 #define BT_TRAIN_RUN_FOLDER_H
 
@@ -28,8 +28,8 @@ bool bt_run_stage_finished(const struct bt_run_folder *run, enum bt_stage_id sta
 /* Any checkpoint folder of any stage, or a finished stage: what --resume never and required ask. */
 bool bt_run_has_progress(const struct bt_run_folder *run, const struct bt_train_config *config);
 
-/* summary.json: {"name", "version", "stages": {"stage2": {...}}}; replaces the stage's part, keeps the others. Takes over
- * the reference to `part` (NULL: out of memory). */
+/* summary.json: {"name", "version", "stages": {"stage2": {...}}}; replaces the stage's part, keeps the others. Takes
+ * over the reference to `part` (NULL: out of memory). */
 enum bt_err bt_run_summary(struct bt_run_folder *run, enum bt_stage_id stage, json_t *part, struct bt_diag *diag);
 
 #endif

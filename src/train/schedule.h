@@ -1,4 +1,4 @@
-/* train/schedule.h - the learning rate as a pure function of the update number (semantics section 4). */
+/* train/schedule.h - the learning rate as a pure function of the update number (docs/numerics.md section 4). */
 #ifndef BT_TRAIN_SCHEDULE_H
 #define BT_TRAIN_SCHEDULE_H
 

@@ -1,72 +1,63 @@
+#include "train/stage1.h"
+
 #include <math.h>
-#include <string.h>
 
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/json.h"
-#include "nn/convert.h"
 #include "train/compute_choice.h"
 #include "train/evaluate.h"
-#include "train/metrics.h"
-#include "train/stages.h"
-
-struct stage1 {
-    const struct bt_run *run;
-    const struct bt_cfg_stage1 *config;
-    const struct bt_cfg_data *data; /* NULL: none */
-    struct bt_loaded_model *from;
-    struct bt_compute compute;
-    struct bt_rows *validation, *calibration;
-    struct bt_arena arena; /* the batch, the converted weights */
-    struct bt_batch batch;
-    bool bitnet;           /* was one already: passed through */
-    struct bt_shape shape; /* of the converted model */
-    struct bt_params params;
-    float *weights;
-    struct bt_subln_gains gains;
-    struct bt_subln_squares squares;
-    double loss_before, loss_lambda_0, loss_lambda_1; /* NaN without validation data */
-};
 
 enum { STAGE1_ROWS = 4 }; /* rows of a forward pass: memory here stays well below training's */
 
-static enum bt_err open_data(struct stage1 *s, struct bt_diag *diag)
+enum bt_err bt_conversion_open_data(const struct bt_run *run, const struct bt_loaded_model *from,
+                                    struct bt_conversion_data *ret_data, struct bt_diag *diag)
 {
+    const struct bt_cfg_data *data = bt_train_config_data(run->config, BT_STAGE1);
+    const struct bt_cfg_stage1 *stage1 = &run->config->stage1;
+    struct bt_conversion_data d = {0};
     enum bt_err err = BT_OK;
-    s->data = bt_train_config_data(s->run->config, BT_STAGE1);
-    if (!s->data)
+    if (!data) {
+        *ret_data = d;
         return BT_OK;
-    const struct bt_rows_options options = bt_stage_rows_options(s->run, BT_STAGE1, s->data, s->from->config);
-    if (s->data->validation_count)
-        err = bt_rows_open(s->data->validation, s->data->validation_count, &options, &s->validation, diag);
-    if (!err && s->config->insert_subln && s->config->subln_init == BT_SUBLN_CALIBRATED)
-        err = bt_rows_open_calibration(s->data->train, s->data->train_count, options.seq, options.vocab_size,
-                                       &s->calibration, diag);
+    }
+    const struct bt_rows_options options = bt_stage_rows_options(run, BT_STAGE1, data, from->config);
+    d.seq = options.seq;
+    if (data->validation_count)
+        err = bt_rows_open(data->validation, data->validation_count, &options, &d.validation, diag);
+    if (!err && !bt_is_bitnet_model(from) && stage1->insert_subln && stage1->subln_init == BT_SUBLN_CALIBRATED)
+        err = bt_rows_open_calibration(data->train, data->train_count, options.seq, options.vocab_size, &d.calibration,
+                                       diag);
+    if (err)
+        bt_conversion_close_data(&d);
+    else
+        *ret_data = d;
     return err;
 }
 
-static void carve(struct stage1 *s, struct bt_arena *arena)
+void bt_conversion_close_data(struct bt_conversion_data *data)
 {
-    const size_t seq = s->data ? (size_t)s->data->max_seq_length : 1, layers = s->shape.layers;
-    s->batch = (struct bt_batch){.rows = STAGE1_ROWS, .seq = seq};
-    s->batch.ids = bt_arena_take(arena, STAGE1_ROWS, seq * sizeof(int32_t));
-    s->batch.labels = bt_arena_take(arena, STAGE1_ROWS, seq * sizeof(int32_t));
-    s->batch.position = bt_arena_take(arena, STAGE1_ROWS, seq * sizeof(int32_t));
-    s->batch.first = bt_arena_take(arena, STAGE1_ROWS, seq * sizeof(int32_t));
-    s->gains.attn = bt_arena_take(arena, layers, sizeof(float));
-    s->gains.ffn = bt_arena_take(arena, layers, sizeof(float));
-    s->squares.attn = bt_arena_take(arena, layers, sizeof(double));
-    s->squares.ffn = bt_arena_take(arena, layers, sizeof(double));
-    s->weights = bt_arena_take(arena, s->params.total, sizeof(float));
+    bt_rows_close(data->validation);
+    bt_rows_close(data->calibration);
+    *data = (struct bt_conversion_data){0};
 }
 
-static enum bt_err allocate(struct stage1 *s, struct bt_diag *diag)
+static void carve(struct bt_conversion *c, struct bt_arena *arena)
+{
+    const size_t layers = c->shape.layers;
+    bt_batch_carve(&c->batch, arena, STAGE1_ROWS, c->data.seq);
+    c->gains.attn = bt_arena_take(arena, layers, sizeof(float));
+    c->gains.ffn = bt_arena_take(arena, layers, sizeof(float));
+    c->squares.attn = bt_arena_take(arena, layers, sizeof(double));
+    c->squares.ffn = bt_arena_take(arena, layers, sizeof(double));
+    c->weights = bt_arena_take(arena, c->params.total, sizeof(float));
+}
+
+static enum bt_err allocate(struct bt_conversion *c, struct bt_diag *diag)
 {
     struct bt_arena measure = {0};
-    carve(s, &measure);
-    if (measure.overflow || !bt_arena_init(&s->arena, measure.used))
+    carve(c, &measure);
+    if (measure.overflow || !bt_arena_init(&c->arena, measure.used))
         return bt_fail(diag, BT_ENOMEM, "out of memory: conversion needs %zu bytes", measure.used);
-    carve(s, &s->arena);
+    carve(c, &c->arena);
     return BT_OK;
 }
 
@@ -82,261 +73,149 @@ size_t bt_stage1_memory(const struct bt_params *params, size_t seq)
     return bt_model_memory(params, &options);
 }
 
-static enum bt_err make_model(const struct stage1 *s, const struct bt_params *params, const float *weights,
+static enum bt_err make_model(const struct bt_conversion *c, const struct bt_params *params, const float *weights,
                               bool quantised, struct bt_model **ret_model, struct bt_diag *diag)
 {
-    const struct bt_model_options options = model_options(s->batch.seq, quantised);
-    return bt_model_create(params, &options, weights, NULL, &s->compute, ret_model, diag);
+    const struct bt_model_options options = model_options(c->batch.seq, quantised);
+    return bt_model_create(params, &options, weights, NULL, &c->compute, ret_model, diag);
 }
 
-static double validation_loss(struct stage1 *s, struct bt_model *model, float lambda)
+static double validation_loss(struct bt_conversion *c, struct bt_model *model, float lambda)
 {
     struct bt_evaluation evaluation;
-    bt_evaluate(model, s->validation, s->run->config->logging.eval_tokens, &s->batch, lambda, &evaluation);
+    bt_evaluate(model, c->data.validation, c->run->config->logging.eval_tokens, &c->batch, lambda, &evaluation);
     return evaluation.loss;
 }
 
 /* The original model over the first calibration_tokens tokens, in file order. */
-static void calibrate(struct stage1 *s, struct bt_model *model)
+static void calibrate(struct bt_conversion *c, struct bt_model *model)
 {
-    const size_t seq = s->batch.seq, count = bt_rows_count(s->calibration);
-    const size_t wanted = ((size_t)s->config->calibration_tokens + seq - 1) / seq;
+    const size_t seq = c->batch.seq, count = bt_rows_count(c->data.calibration);
+    const size_t wanted = ((size_t)c->config->calibration_tokens + seq - 1) / seq;
     const size_t rows = wanted < count ? wanted : count;
     for (size_t next = 0; next < rows;) {
-        s->batch.rows = 0;
-        bt_batch_begin(&s->batch);
-        while (s->batch.rows < STAGE1_ROWS && next < rows)
-            bt_rows_fill(s->calibration, next++, s->batch.rows++, &s->batch);
-        bt_model_loss(model, &s->batch, 0.0f);
-        bt_subln_squares_add(&s->squares, model, &s->from->shape, s->batch.rows * seq);
+        c->batch.rows = 0;
+        bt_batch_begin(&c->batch);
+        while (c->batch.rows < STAGE1_ROWS && next < rows)
+            bt_rows_fill(c->data.calibration, next++, c->batch.rows++, &c->batch);
+        bt_model_loss(model, &c->batch, 0.0f);
+        bt_subln_squares_add(&c->squares, model, &c->from->shape, c->batch.rows * seq);
     }
-    s->batch.rows = STAGE1_ROWS;
-    bt_subln_gains_from(&s->squares, &s->from->shape, &s->gains);
+    c->batch.rows = STAGE1_ROWS;
+    bt_subln_gains_from(&c->squares, &c->from->shape, &c->gains);
 }
 
 /* What the original says of itself, before anything is changed. */
-static enum bt_err measure_original(struct stage1 *s, struct bt_diag *diag)
+static enum bt_err measure_original(struct bt_conversion *c, struct bt_diag *diag)
 {
     struct bt_model *model = NULL;
-    if (!s->validation && !s->calibration)
+    if (!c->data.validation && !c->data.calibration)
         return BT_OK;
-    enum bt_err err = make_model(s, &s->from->params, s->from->weights, false, &model, diag);
+    enum bt_err err = make_model(c, &c->from->params, c->from->weights, false, &model, diag);
     if (err)
         return err;
-    if (s->validation)
-        s->loss_before = validation_loss(s, model, 0.0f);
-    if (s->calibration)
-        calibrate(s, model);
+    if (c->data.validation)
+        c->loss_before = validation_loss(c, model, 0.0f);
+    if (c->data.calibration)
+        calibrate(c, model);
     bt_model_destroy(model);
     return BT_OK;
 }
 
-static enum bt_err measure_converted(struct stage1 *s, struct bt_diag *diag)
+static enum bt_err measure_converted(struct bt_conversion *c, struct bt_diag *diag)
 {
     struct bt_model *model = NULL;
-    if (!s->validation)
+    if (!c->data.validation)
         return BT_OK;
-    enum bt_err err = make_model(s, &s->params, s->weights, true, &model, diag);
+    enum bt_err err = make_model(c, &c->params, c->weights, true, &model, diag);
     if (err)
         return err;
     bt_model_prepare(model);
-    s->loss_lambda_0 = validation_loss(s, model, 0.0f);
-    s->loss_lambda_1 = validation_loss(s, model, 1.0f);
+    c->loss_lambda_0 = validation_loss(c, model, 0.0f);
+    c->loss_lambda_1 = validation_loss(c, model, 1.0f);
     bt_model_destroy(model);
     return BT_OK;
 }
 
-static bool needs_norms(const struct stage1 *s)
+/* The table of the converted model: the same tensors, the two norms, and what stays out. A model that is BitNet already
+ * keeps its table (auto_convert_if_needed). */
+static enum bt_err auto_convert_if_needed(struct bt_conversion *c, struct bt_diag *diag)
 {
-    return s->config->insert_subln && !s->from->shape.sub_norm;
-}
-
-/* The table of the converted model: the same tensors, the two norms, and what stays out. */
-static enum bt_err plan_conversion(struct stage1 *s, struct bt_diag *diag)
-{
-    s->shape = s->from->shape;
-    s->shape.sub_norm = s->from->shape.sub_norm || s->config->insert_subln;
-    enum bt_err err = bt_params_init(&s->params, &s->shape, diag);
-    if (!err)
-        err = bt_params_exclude(&s->params, s->config->exclude_layers, s->config->exclude_count, diag);
-    return err;
-}
-
-static json_t *names_where(const struct stage1 *s, bool (*wanted)(const struct stage1 *, const struct bt_param *))
-{
-    json_t *names = json_array();
-    for (size_t i = 0; names && i < s->params.count; i++)
-        if (wanted(s, &s->params.list[i]) && json_array_append_new(names, json_string(s->params.list[i].name))) {
-            json_decref(names);
-            return NULL;
-        }
-    return names;
-}
-
-static bool is_changed(const struct stage1 *s, const struct bt_param *p)
-{
-    (void)s;
-    return p->linear && !p->excluded;
-}
-
-static bool is_left_out(const struct stage1 *s, const struct bt_param *p)
-{
-    (void)s;
-    return p->linear && p->excluded;
-}
-
-static bool is_added(const struct stage1 *s, const struct bt_param *p)
-{
-    return !bt_params_find(&s->from->params, p->name);
-}
-
-static json_t *float_list(const float *values, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < count; i++)
-        if (json_array_append_new(list, bt_json_float(values[i]))) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
-}
-
-static json_t *gains_report(const struct stage1 *s)
-{
-    if (!s->calibration)
-        return json_null();
-    return json_pack("{s:o, s:o, s:I}", "attn_sub_norm", float_list(s->gains.attn, s->shape.layers), "ffn_sub_norm",
-                     float_list(s->gains.ffn, s->shape.layers), "tokens", (json_int_t)s->squares.tokens);
-}
-
-static json_t *conversion_report(const struct stage1 *s)
-{
-    const char *init = s->config->subln_init == BT_SUBLN_CALIBRATED ? "calibrated" : "ones";
-    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "passed_through", s->bitnet, "subln_init",
-                     needs_norms(s) && !s->bitnet ? json_string(init) : json_null(), "loss_before",
-                     bt_json_real(s->loss_before), "loss_lambda_0", bt_json_real(s->loss_lambda_0), "loss_lambda_1",
-                     bt_json_real(s->loss_lambda_1), "changed", s->bitnet ? json_array() : names_where(s, is_changed),
-                     "added", s->bitnet ? json_array() : names_where(s, is_added), "left_out",
-                     names_where(s, is_left_out), "gains", s->bitnet ? json_null() : gains_report(s));
-}
-
-static enum bt_err write_report(const struct stage1 *s, struct bt_diag *diag)
-{
-    char *folder = bt_run_stage_path(s->run->folder, BT_STAGE1, "");
-    char *path = bt_run_stage_path(s->run->folder, BT_STAGE1, "conversion.json");
-    json_t *report = conversion_report(s);
-    enum bt_err err = folder && path && report ? bt_dir_make(folder, diag) : bt_fail_nomem(diag);
-    if (!err)
-        err = bt_json_replace(path, report, diag);
-    json_decref(report);
-    bt_free(folder);
-    bt_free(path);
-    return err;
-}
-
-static json_t *summary_part(const struct stage1 *s)
-{
-    return json_pack("{s:b, s:o, s:o, s:o, s:I}", "passed_through", s->bitnet, "loss_before",
-                     bt_json_real(s->loss_before), "loss_lambda_0", bt_json_real(s->loss_lambda_0), "loss_lambda_1",
-                     bt_json_real(s->loss_lambda_1), "parameters", (json_int_t)s->params.elements);
-}
-
-static json_t *metrics_record(const struct stage1 *s, const char *event)
-{
-    json_t *record = summary_part(s);
-    json_t *head = json_pack("{s:s, s:s, s:i}", "event", event, "stage", "stage1", "step", 0);
-    if (!record || !head || json_object_update(head, record)) {
-        json_decref(head);
-        head = NULL;
-    }
-    json_decref(record);
-    return head;
-}
-
-static enum bt_err write_records(const struct stage1 *s, struct bt_diag *diag)
-{
-    struct bt_metrics *metrics = NULL;
-    uint64_t keep = 0;
-    const char *path = bt_run_metrics(s->run->folder);
-    enum bt_err err = bt_metrics_stage_start(path, "stage1", &keep, diag);
-    if (!err)
-        err = bt_metrics_open(path, keep, &metrics, diag);
-    if (!err)
-        err = bt_metrics_write(metrics, metrics_record(s, "start"), diag);
-    if (!err)
-        err = bt_metrics_write(metrics, metrics_record(s, "end"), diag);
-    if (!err)
-        err = bt_metrics_sync(metrics, diag);
-    if (!err)
-        err = bt_run_summary(s->run->folder, BT_STAGE1, summary_part(s), diag);
-    bt_metrics_close(metrics);
-    return err;
-}
-
-static enum bt_err write_folder(const struct stage1 *s, struct bt_diag *diag)
-{
-    const struct bt_hf_marks fresh = {.present = true,
-                                      .ternary = true,
-                                      .int8 = true,
-                                      .exclude_layers = s->config->exclude_layers,
-                                      .exclude_count = s->config->exclude_count,
-                                      .lambda = 0.0};
-    const struct bt_hf_marks *marks = &fresh;
-    if (s->bitnet && s->from->config->marks.present)
-        marks = &s->from->config->marks;
-    return bt_stage_write_model(s->run, BT_STAGE1, s->from->config, &s->params, s->weights, marks, s->from->path, diag);
-}
-
-static void say_losses(const struct stage1 *s)
-{
-    if (s->validation)
-        bt_say(s->run, "stage1: validation loss %.4f before conversion, %.4f after it at lambda 0, %.4f at lambda 1",
-               s->loss_before, s->loss_lambda_0, s->loss_lambda_1);
-}
-
-/* auto_convert_if_needed: a BitNet model keeps its weights and norms; any other gets its SubLN norms. */
-static void auto_convert_if_needed(struct stage1 *s)
-{
-    const struct bt_subln_gains *gains = s->calibration ? &s->gains : NULL;
-    bt_convert_model_to_bitnet(&s->from->params, s->from->weights, &s->params, s->weights, gains);
-}
-
-static enum bt_err convert(struct stage1 *s, struct bt_diag *diag)
-{
-    enum bt_err err = bt_stage_load_model(s->run, BT_STAGE1, &s->from, diag);
-    if (!err) {
-        s->bitnet = bt_is_bitnet_model(s->from);
-        if (s->bitnet)
-            bt_say(s->run, "stage1: the model is a BitNet model already and passes through unchanged");
-        err = open_data(s, diag);
-    }
-    if (!err)
-        err = plan_conversion(s, diag);
-    if (!err)
-        err = allocate(s, diag);
-    if (!err)
-        err = measure_original(s, diag);
+    const struct bt_hf_marks *marks = &c->from->config->marks;
+    c->shape = c->from->shape;
+    c->shape.sub_norm = c->from->shape.sub_norm || (!c->bitnet && c->config->insert_subln);
+    const enum bt_err err = bt_params_init(&c->params, &c->shape, diag);
     if (err)
         return err;
-    auto_convert_if_needed(s);
-    if ((err = measure_converted(s, diag)))
+    if (c->bitnet)
+        return bt_params_exclude(&c->params, marks->exclude_layers, marks->exclude_count, diag);
+    return bt_params_exclude(&c->params, c->config->exclude_layers, c->config->exclude_count, diag);
+}
+
+/* What a BitNet model says of itself stays; one that says nothing (SubLN tensors without marks) is meant for lambda 1.
+ */
+static struct bt_hf_marks marks_of(const struct bt_conversion *c)
+{
+    if (c->bitnet && c->from->config->marks.present)
+        return c->from->config->marks;
+    return (struct bt_hf_marks){.present = true,
+                                .ternary = true,
+                                .int8 = true,
+                                .exclude_layers = c->bitnet ? NULL : c->config->exclude_layers,
+                                .exclude_count = c->bitnet ? 0 : c->config->exclude_count,
+                                .lambda = c->bitnet ? 1.0 : 0.0};
+}
+
+static enum bt_err write_folder(const struct bt_conversion *c, struct bt_diag *diag)
+{
+    const struct bt_hf_marks marks = marks_of(c);
+    return bt_stage_write_model(c->run, BT_STAGE1, c->from->config, &c->params, c->weights, &marks, c->from->path,
+                                diag);
+}
+
+static void say_losses(const struct bt_conversion *c)
+{
+    if (c->data.validation)
+        bt_say(c->run, "stage1: validation loss %.4f before conversion, %.4f after it at lambda 0, %.4f at lambda 1",
+               c->loss_before, c->loss_lambda_0, c->loss_lambda_1);
+}
+
+static enum bt_err open_all(struct bt_conversion *c, struct bt_diag *diag)
+{
+    enum bt_err err = bt_stage_load_model(c->run, BT_STAGE1, &c->from, diag);
+    if (err)
         return err;
-    say_losses(s);
-    if ((err = write_report(s, diag)) || (err = write_records(s, diag)))
+    c->bitnet = bt_is_bitnet_model(c->from);
+    if (c->bitnet)
+        bt_say(c->run, "stage1: the model is a BitNet model already and passes through unchanged");
+    if ((err = bt_conversion_open_data(c->run, c->from, &c->data, diag)) || (err = auto_convert_if_needed(c, diag)))
         return err;
-    return write_folder(s, diag);
+    return allocate(c, diag);
+}
+
+static enum bt_err convert(struct bt_conversion *c, struct bt_diag *diag)
+{
+    enum bt_err err;
+    if ((err = open_all(c, diag)) || (err = measure_original(c, diag)))
+        return err;
+    bt_convert_model_to_bitnet(&c->from->params, c->from->weights, &c->params, c->weights,
+                               c->data.calibration ? &c->gains : NULL);
+    if ((err = measure_converted(c, diag)))
+        return err;
+    say_losses(c);
+    err = bt_conversion_report(c, diag);
+    return err ? err : write_folder(c, diag);
 }
 
 enum bt_err bt_run_stage1(const struct bt_run *run, struct bt_diag *diag)
 {
-    struct stage1 s = {
+    struct bt_conversion c = {
         .run = run, .config = &run->config->stage1, .loss_before = NAN, .loss_lambda_0 = NAN, .loss_lambda_1 = NAN};
-    bt_compute_choose(run->config, &s.compute);
-    const enum bt_err err = convert(&s, diag);
-    bt_params_finish(&s.params);
-    bt_arena_finish(&s.arena);
-    bt_rows_close(s.validation);
-    bt_rows_close(s.calibration);
-    bt_model_unload(s.from);
+    bt_compute_choose(run->config, &c.compute);
+    const enum bt_err err = convert(&c, diag);
+    bt_params_finish(&c.params);
+    bt_arena_finish(&c.arena);
+    bt_conversion_close_data(&c.data);
+    bt_model_unload(c.from);
     return err;
 }

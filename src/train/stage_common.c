@@ -29,21 +29,6 @@ bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config)
     return config->weights != BT_WEIGHTS_NONE || config->activations != BT_ACTIVATIONS_NONE;
 }
 
-struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,
-                                             const struct bt_cfg_data *data, const struct bt_hf_config *model)
-{
-    const int64_t before = data->separator_before >= 0 ? data->separator_before : model->bos_token_id;
-    const int64_t after = data->separator_after >= 0 ? data->separator_after : model->eos_token_id;
-    return (struct bt_rows_options){.seq = (size_t)data->max_seq_length,
-                                    .packing = data->packing,
-                                    .before = before,
-                                    .after = after == before ? -1 : after,
-                                    .shuffle = data->shuffle,
-                                    .seed = run->config->seed,
-                                    .stage = bt_stage_name(stage),
-                                    .vocab_size = model->vocab_size};
-}
-
 enum bt_err bt_stage_write_model(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *config,
                                  const struct bt_params *params, const float *weights, const struct bt_hf_marks *marks,
                                  const char *tokenizer_source, struct bt_diag *diag)

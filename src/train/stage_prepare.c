@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "config/check.h"
 #include "train/compute_choice.h"
 #include "train/stage_train.h"
 
@@ -18,15 +17,6 @@ struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda)
                                 .lambda = lambda};
 }
 
-static enum bt_err open_rows(struct bt_stage_run *s, struct bt_diag *diag)
-{
-    const struct bt_rows_options options = bt_stage_rows_options(s->run, s->stage, s->data, s->model->config);
-    enum bt_err err = bt_rows_open(s->data->train, s->data->train_count, &options, &s->train, diag);
-    if (!err && s->data->validation_count)
-        err = bt_rows_open(s->data->validation, s->data->validation_count, &options, &s->validation, diag);
-    return err;
-}
-
 static enum bt_err hash_files(struct bt_rows *rows, struct bt_data_file *files, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
@@ -37,39 +27,17 @@ static enum bt_err hash_files(struct bt_rows *rows, struct bt_data_file *files, 
     return err;
 }
 
-/* What is trained on says nothing about what was learned. */
-static enum bt_err check_held_out(const struct bt_stage_run *s, struct bt_diag *diag)
-{
-    const size_t train = bt_rows_files(s->train);
-    for (size_t i = train; i < s->file_count; i++)
-        for (size_t j = 0; j < train; j++)
-            if (s->files[i].size == s->files[j].size && s->files[i].hash == s->files[j].hash)
-                return bt_fail(diag, BT_EUSAGE, "data.validation: %s is trained on too: it has the bytes of %s",
-                               s->files[i].path, s->files[j].path);
-    return BT_OK;
-}
-
 /* Path, size and hash of every data file, training first. */
 static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
 {
-    const size_t train = bt_rows_files(s->train);
-    s->file_count = train + (s->validation ? bt_rows_files(s->validation) : 0);
+    const size_t train = bt_rows_files(s->data.train);
+    s->file_count = train + (s->data.validation ? bt_rows_files(s->data.validation) : 0);
     s->files = bt_zalloc(s->file_count, sizeof *s->files);
     if (!s->files)
         return bt_fail_nomem(diag);
-    enum bt_err err = hash_files(s->train, s->files, diag);
-    if (!err && s->validation)
-        err = hash_files(s->validation, s->files + train, diag);
-    return err ? err : check_held_out(s, diag);
-}
-
-static enum bt_err check_steps(struct bt_stage_run *s, struct bt_diag *diag)
-{
-    enum bt_err err = bt_stage_updates(s->config, s->train, &s->updates, diag);
-    if (!err)
-        err = bt_check_schedule(&s->config->scheduler, s->updates, s->name, diag);
-    if (!err && bt_stage_is_quantised(s->config))
-        err = bt_check_lambda_warmup(&s->config->lambda_warmup, s->updates, s->name, diag);
+    enum bt_err err = hash_files(s->data.train, s->files, diag);
+    if (!err && s->data.validation)
+        err = hash_files(s->data.validation, s->files + train, diag);
     return err;
 }
 
@@ -141,8 +109,8 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
 static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
 {
     bt_compute_choose(s->run->config, &s->compute);
-    enum bt_err err = bt_trainer_create(s->config, &s->model->params, s->model->weights, s->train,
-                                        (size_t)s->data->max_seq_length, s->updates, &s->compute, &s->trainer, diag);
+    enum bt_err err = bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq,
+                                        s->data.updates, &s->compute, &s->trainer, diag);
     if (err)
         return err;
     fresh_state(&s->trainer->state, &s->compute);
@@ -166,9 +134,9 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
     s->checkpoints = bt_run_stage_path(s->run->folder, s->stage, "checkpoints");
     if (!s->checkpoints)
         return bt_fail_nomem(diag);
-    if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) || (err = open_rows(s, diag)) ||
-        (err = check_steps(s, diag)) || (err = list_files(s, diag)) || (err = make_trainer(s, diag)) ||
-        (err = open_metrics(s, diag)))
+    if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) ||
+        (err = bt_stage_open_data(s->run, s->stage, s->model->config, &s->data, diag)) || (err = list_files(s, diag)) ||
+        (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
         return err;
     s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;
     s->rate_since = bt_clock_seconds();
@@ -182,8 +150,7 @@ void bt_stage_finish(struct bt_stage_run *s)
     bt_metrics_close(s->metrics);
     bt_trainer_destroy(s->trainer);
     bt_data_files_free(s->files, s->file_count);
-    bt_rows_close(s->train);
-    bt_rows_close(s->validation);
+    bt_stage_close_data(&s->data);
     bt_model_unload(s->model);
     bt_free(s->checkpoints);
     bt_free(s->resumed_from);

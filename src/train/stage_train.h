@@ -12,13 +12,12 @@ struct bt_stage_run {
     enum bt_stage_id stage;
     const char *name; /* of the stage */
     const struct bt_cfg_train_stage *config;
-    const struct bt_cfg_data *data;
+    size_t seq; /* tokens of a row */
     struct bt_loaded_model *model;
-    struct bt_rows *train, *validation; /* validation may be NULL */
+    struct bt_stage_data data;
     struct bt_data_file *files;
     size_t file_count;
     struct bt_compute compute;
-    int64_t updates;
     struct bt_trainer *trainer;
     struct bt_metrics *metrics;
     char *checkpoints;  /* folder */
@@ -35,7 +34,7 @@ double bt_clock_seconds(void); /* monotonic */
 /* The marks that a model folder of this stage carries at this lambda. */
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda);
 
-/* Records of interface section 7. */
+/* Records of docs/config.md. */
 enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag);
 enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag);
 enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *evaluation, double lambda,

@@ -23,6 +23,15 @@ enum bt_err bt_stage_write_model(const struct bt_run *run, enum bt_stage_id stag
 /* Conversion: BitLinear and SubLN; writes stage1/conversion.json too. A model that is BitNet already passes through
  * (auto_convert_if_needed). */
 enum bt_err bt_run_stage1(const struct bt_run *run, struct bt_diag *diag);
+/* What a conversion reads besides the model: validation rows for conversion.json, calibration rows when norms are to be
+ * calibrated. Either may be NULL, and seq is 0 in a config without data. */
+struct bt_conversion_data {
+    struct bt_rows *validation, *calibration;
+    size_t seq;
+};
+enum bt_err bt_conversion_open_data(const struct bt_run *run, const struct bt_loaded_model *from,
+                                    struct bt_conversion_data *ret_data, struct bt_diag *diag);
+void bt_conversion_close_data(struct bt_conversion_data *data); /* takes a zeroed one */
 /* Bytes that it reserves besides the weights before and after; params is the converted table. */
 size_t bt_stage1_memory(const struct bt_params *params, size_t seq);
 
@@ -32,8 +41,15 @@ const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *c
 /* Is anything quantised? Not in a float twin or stage 0. */
 bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config);
 
-/* How many updates the stage has: max_steps, or as many as total_tokens takes, rounded up. */
-enum bt_err bt_stage_updates(const struct bt_cfg_train_stage *stage, struct bt_rows *rows, int64_t *ret_updates,
-                             struct bt_diag *diag);
+/* The data of a training stage. */
+struct bt_stage_data {
+    struct bt_rows *train, *validation; /* validation may be NULL */
+    int64_t updates;                    /* N: max_steps, or as many as total_tokens takes, rounded up */
+};
+/* Opens it and checks all that depends on it: no validation file is trained on (BT_EUSAGE), learning rate and lambda
+ * are defined for N updates. */
+enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *model,
+                               struct bt_stage_data *ret_data, struct bt_diag *diag);
+void bt_stage_close_data(struct bt_stage_data *data); /* takes a zeroed one */
 
 #endif

@@ -17,15 +17,11 @@ static struct bt_model_options model_options(const struct bt_cfg_train_stage *co
 
 static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
 {
-    const size_t total = t->params->total, rows = (size_t)t->config->batch_size;
+    const size_t total = t->params->total;
     t->optimizer.gradients = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.m = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.v = bt_arena_take(arena, total, sizeof(float));
-    t->batch = (struct bt_batch){.rows = rows, .seq = seq};
-    t->batch.ids = bt_arena_take(arena, rows, seq * sizeof(int32_t));
-    t->batch.labels = bt_arena_take(arena, rows, seq * sizeof(int32_t));
-    t->batch.position = bt_arena_take(arena, rows, seq * sizeof(int32_t));
-    t->batch.first = bt_arena_take(arena, rows, seq * sizeof(int32_t));
+    bt_batch_carve(&t->batch, arena, (size_t)t->config->batch_size, seq);
 }
 
 static size_t arena_size(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq)
@@ -51,7 +47,7 @@ static void set_warmup(const struct bt_cfg_train_stage *config)
     bt_set_global_lambda_warmup(w->enabled ? &warmup : NULL);
 }
 
-double bt_trainer_lambda(int64_t step)
+double bt_lambda_of_update(int64_t step)
 {
     bt_lambda_warmup_set_step(step);
     return bt_get_current_lambda();
@@ -166,7 +162,7 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
     const struct bt_param *bad = NULL;
     *report = (struct bt_update_report){
         .step = step,
-        .lambda = bt_trainer_lambda(step),
+        .lambda = bt_lambda_of_update(step),
         .lr = bt_learning_rate(&t->config->scheduler, t->config->optimizer.lr, step, t->updates)};
     enum bt_err err = accumulate(t, report, diag);
     if (err)

@@ -59,8 +59,8 @@ enum bt_err bt_trainer_begin(struct bt_trainer *trainer, struct bt_diag *diag);
  * and no moment but is counted. BT_EDIVERGED after max_skipped_updates in a row: the report is filled all the same. */
 enum bt_err bt_trainer_update(struct bt_trainer *trainer, struct bt_update_report *report, struct bt_diag *diag);
 
-/* Lambda of update s of the stage whose trainer is alive: 1 without a warm-up. The one place that reads the global
- * LambdaWarmup. */
-double bt_trainer_lambda(int64_t step);
+/* Moves the global LambdaWarmup to an update of the stage whose trainer is alive, and reads it: 1 without a warm-up.
+ * The one place that does. */
+double bt_lambda_of_update(int64_t step);
 
 #endif

@@ -104,7 +104,7 @@ static void test_cross_entropy_not_finite(void **state)
                 }
 }
 
-/* Single steps of semantics 5 in double, rounded at the end. */
+/* Single steps of docs/numerics.md section 5 in double, rounded at the end. */
 static void test_adamw_steps(void **state)
 {
     enum { N = 1003, STEPS = 5 };

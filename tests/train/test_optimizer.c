@@ -121,7 +121,7 @@ static void clipping_begins_above_the_limit(void **state)
     assert_true(bt_clip_scale(nextafter(1.0, 2.0), 1.0) == (float)(1.0 / (1.0 + 1e-6)));
 }
 
-/* One parameter in double, by semantics section 5. */
+/* One parameter in double, by docs/numerics.md section 5. */
 struct scalar {
     double p, m, v;
 };

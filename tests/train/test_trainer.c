@@ -384,13 +384,13 @@ static void the_warm_up_is_global_while_the_trainer_lives(void **state)
     struct trainer_world world;
     standard_world(&world);
     world.config.lambda_warmup.max = 0.5;
-    assert_true(bt_trainer_lambda(1) == 1.0);
+    assert_true(bt_lambda_of_update(1) == 1.0);
     struct bt_trainer *t = trainer_world_start(&world, 12);
-    assert_true(bt_trainer_lambda(1) == 0.0);
-    assert_true(bt_trainer_lambda(3) == 0.25);
-    assert_true(bt_trainer_lambda(5) == 0.5);
+    assert_true(bt_lambda_of_update(1) == 0.0);
+    assert_true(bt_lambda_of_update(3) == 0.25);
+    assert_true(bt_lambda_of_update(5) == 0.5);
     bt_trainer_destroy(t);
-    assert_true(bt_trainer_lambda(1) == 1.0);
+    assert_true(bt_lambda_of_update(1) == 1.0);
     trainer_world_finish(&world);
 }
 
