@@ -24,11 +24,11 @@ enum bt_activation { BT_ACT_SILU, BT_ACT_RELU2 };
 #define BT_IGNORE_LABEL (-100)
 
 struct bt_attention_shape {
-    size_t rows, seq;        /* n = rows * seq tokens; attention never crosses a row */
-    size_t heads, kv_heads;  /* query head i uses kv head i / (heads / kv_heads) */
+    size_t rows, seq;       /* n = rows * seq tokens; attention never crosses a row */
+    size_t heads, kv_heads; /* query head i uses kv head i / (heads / kv_heads) */
     size_t head_dim;
-    const int32_t *first;    /* (n): token i of a row sees j with first[i] <= j <= i, indices within the row;
-                                non-decreasing along a row. Window and documents are both said this way. */
+    const int32_t *first; /* (n): token i of a row sees j with first[i] <= j <= i, indices within the row;
+                             non-decreasing along a row. Window and documents are both said this way. */
 };
 
 struct bt_adamw {
@@ -82,9 +82,9 @@ struct bt_kernels {
                           bt_real dlogits_scale);
 
     /* Elementwise helpers on large buffers. */
-    void (*add)(bt_real *y, const bt_real *x, size_t n);                          /* y += x */
-    void (*bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d);           /* y (n, d) += b (d) */
-    void (*bias_bwd)(bt_real *db, const bt_real *dy, size_t n, size_t d);         /* db (d) += column sums of dy */
+    void (*add)(bt_real *y, const bt_real *x, size_t n);                  /* y += x */
+    void (*bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d);   /* y (n, d) += b (d) */
+    void (*bias_bwd)(bt_real *db, const bt_real *dy, size_t n, size_t d); /* db (d) += column sums of dy */
 
     /* p, m, v (n) in place from g (n), formula and order of docs/numerics.md section 5: decay, moments, step. */
     void (*adamw)(bt_real *p, bt_real *m, bt_real *v, const bt_real *g, size_t n, const struct bt_adamw *a);

@@ -62,14 +62,11 @@ static void weight_codes(int8_t *t, const float *w, size_t n, float inverse)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
-        /* Clamped to where round_even holds; whatever is cut off rounds beyond 1 and is clamped to 1 all the same. */
+        /* The bounds are integers: clamping before rounding gives the same and keeps round_even within its range. */
         float x = w[i] * inverse;
-        x = x < 2.0f ? x : 2.0f;
-        x = x > -2.0f ? x : -2.0f;
-        x = round_even(x);
         x = x < 1.0f ? x : 1.0f;
         x = x > -1.0f ? x : -1.0f;
-        t[i] = (int8_t)(int32_t)x;
+        t[i] = (int8_t)(int32_t)round_even(x);
     }
 }
 

@@ -215,7 +215,7 @@ static const struct {
 
 static const struct bt_attention_shape heads[] = {
     {1, 1, 1, 1, 8, NULL},   {2, 5, 2, 1, 16, NULL},  {1, 63, 3, 3, 8, NULL},   {2, 64, 3, 1, 64, NULL},
-    {1, 65, 4, 2, 80, NULL}, {2, 130, 6, 2, 7, NULL}, {1, 200, 2, 1, 64, NULL}, {1, 70, 2, 1, 300, NULL},
+    {1, 65, 4, 2, 80, NULL}, {2, 130, 6, 2, 7, NULL}, {1, 260, 2, 1, 64, NULL}, {1, 70, 2, 1, 300, NULL},
 };
 
 struct outcomes CASES_RUN(enum bt_cpu_level level) {

@@ -26,24 +26,23 @@ static inline int32_t *random_ints(struct bt_arena *arena, size_t n, size_t belo
     return x;
 }
 
-enum visible { SEES_CAUSAL, SEES_WINDOW, SEES_DOCUMENTS, SEES_BOTH, SEES_COUNT };
+enum visible { SEES_CAUSAL, SEES_WINDOW, SEES_DOCUMENTS, SEES_BOTH, SEES_LONG_WINDOW, SEES_COUNT };
 
-/* The first token that each token sees: all before it, a window of 9, documents of 1 to 40 tokens, or both. */
+/* The first token that each token sees: all before it, the last 9 or (longer than a tile) 100, in documents of 1 to 40
+ * tokens or in the whole row. */
 static inline int32_t *first_seen(struct bt_arena *arena, size_t rows, size_t seq, enum visible sees)
 {
-    const size_t window = 9;
+    const bool documents = sees == SEES_DOCUMENTS || sees == SEES_BOTH;
+    const size_t window = sees == SEES_LONG_WINDOW ? 100 : sees == SEES_WINDOW || sees == SEES_BOTH ? 9 : seq;
     int32_t *first = bt_arena_take(arena, rows * seq, sizeof *first);
     for (size_t row = 0; row < rows; row++) {
         size_t begin = 0, end = 0;
         for (size_t i = 0; i < seq; i++) {
-            if (i == end) {
+            if (i == end && documents) {
                 begin = end;
                 end += 1 + (size_t)bt_rng_below(bt_rng_key(row, "documents"), i, 40);
             }
-            size_t low = sees == SEES_DOCUMENTS || sees == SEES_BOTH ? begin : 0;
-            if ((sees == SEES_WINDOW || sees == SEES_BOTH) && i + 1 > low + window)
-                low = i + 1 - window;
-            first[row * seq + i] = (int32_t)low;
+            first[row * seq + i] = (int32_t)(i + 1 > begin + window ? i + 1 - window : begin);
         }
     }
     return first;

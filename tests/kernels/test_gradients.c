@@ -278,7 +278,7 @@ static void test_attention(void **state)
 {
     static const struct bt_attention_shape shapes[] = {
         {1, 1, 1, 1, 8, NULL},   {2, 7, 2, 1, 16, NULL},   {1, 64, 3, 3, 8, NULL},
-        {2, 65, 3, 1, 64, NULL}, {1, 130, 4, 2, 80, NULL}, {1, 67, 2, 1, 260, NULL},
+        {2, 65, 3, 1, 64, NULL}, {1, 210, 2, 1, 80, NULL}, {1, 67, 2, 1, 260, NULL},
     };
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(shapes); i++)
