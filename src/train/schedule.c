@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "config/check.h"
+
 /* The order of operations is that of the formulas as they stand in each comment, left to right: traces of other
  * programs are compared with these numbers to the last digit. */
 
@@ -15,7 +17,7 @@ static double half_cosine(double lr, double lo, double angle)
 static double warmup_stable_decay(const struct bt_cfg_scheduler_keys *scheduler, double lr, double lo, int64_t s,
                                   int64_t n)
 {
-    const double d = rint((double)n * scheduler->decay_ratio);
+    const double d = (double)bt_schedule_decay_updates(scheduler, n);
     const double stable = (double)n - d;
     if ((double)s <= stable)
         return lr;
