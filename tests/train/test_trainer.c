@@ -65,44 +65,69 @@ static void accumulation_is_one_big_batch(void **state)
     trainer_world_finish(&world);
 }
 
+struct buffers {
+    float *weights, *m, *v;
+    size_t total;
+};
+
+static struct buffers buffers_of(const struct bt_trainer *t)
+{
+    const size_t total = t->params->total;
+    return (struct buffers){copy_of(t->weights, total), copy_of(t->optimizer.m, total), copy_of(t->optimizer.v, total),
+                            total};
+}
+
+static bool same_buffers(const struct buffers *b, const struct bt_trainer *t)
+{
+    const size_t bytes = b->total * sizeof(float);
+    return !memcmp(b->weights, t->weights, bytes) && !memcmp(b->m, t->optimizer.m, bytes) &&
+           !memcmp(b->v, t->optimizer.v, bytes);
+}
+
+static void buffers_free(struct buffers *b)
+{
+    free(b->weights);
+    free(b->m);
+    free(b->v);
+}
+
+/* Weights and moments are those before the update after one step of the optimizer, the t-th. */
+static void check_step(struct bt_trainer *t, const struct buffers *before, const struct bt_update_report *report)
+{
+    struct bt_optimizer optimizer = t->optimizer;
+    optimizer.weights = before->weights, optimizer.m = before->m, optimizer.v = before->v;
+    bt_optimizer_step(&optimizer, report->lr, t->state.applied,
+                      bt_clip_scale(report->grad_norm, t->config->gradient_clipping));
+    assert_true(same_buffers(before, t));
+}
+
 /* The update once more from its parts: the loss of the same batch at the same lambda, the same step of the optimizer.
  */
 static void check_update(struct trainer_world *world, struct bt_trainer *t, int64_t updates)
 {
-    const size_t total = world->params.total;
     const struct bt_cfg_lambda_warmup *w = &world->config.lambda_warmup;
     const struct bt_lambda_warmup warmup = {.warmup_steps = w->warmup_steps, .min = w->min, .max = w->max};
-    float *weights = copy_of(world->weights, total), *m = copy_of(t->optimizer.m, total);
-    float *v = copy_of(t->optimizer.v, total);
     const struct bt_model_options options = {.rows = t->batch.rows,
                                              .seq = WORLD_SEQ,
                                              .ternary_weights = world->config.weights == BT_WEIGHTS_TERNARY,
                                              .int8_activations = world->config.activations == BT_ACTIVATIONS_INT8};
     struct bt_model *model = NULL;
     struct bt_diag diag = {0};
+    struct buffers before = buffers_of(t);
     const struct bt_update_report report = trainer_world_run(t, 1);
 
     assert_int_equal(report.step, t->state.step);
     assert_true(report.lr ==
                 bt_learning_rate(&world->config.scheduler, world->config.optimizer.lr, report.step, updates));
     assert_true(report.lambda == (w->enabled ? bt_lambda_at(&warmup, report.step) : 1.0));
-    TEST_OK(bt_model_create(&world->params, &options, weights, NULL, &world->compute, &model, &diag), diag);
+    TEST_OK(bt_model_create(&world->params, &options, before.weights, NULL, &world->compute, &model, &diag), diag);
     bt_model_prepare(model);
     const double sum = bt_model_loss(model, &t->batch, (float)report.lambda);
     assert_true(report.loss == sum / (double)report.labels);
     assert_true(report.loss == t->state.last_loss);
-
-    struct bt_optimizer optimizer = t->optimizer;
-    optimizer.weights = weights, optimizer.m = m, optimizer.v = v;
-    bt_optimizer_step(&optimizer, report.lr, t->state.applied,
-                      bt_clip_scale(report.grad_norm, world->config.gradient_clipping));
-    assert_memory_equal(weights, world->weights, total * sizeof *weights);
-    assert_memory_equal(m, t->optimizer.m, total * sizeof *m);
-    assert_memory_equal(v, t->optimizer.v, total * sizeof *v);
     bt_model_destroy(model);
-    free(weights);
-    free(m);
-    free(v);
+    check_step(t, &before, &report);
+    buffers_free(&before);
 }
 
 static void an_update_is_the_sum_of_its_parts(void **state)
@@ -137,32 +162,6 @@ static void training_lowers_the_loss(void **state)
     assert_true(trainer_world_run(t, 39).loss < 0.9 * first);
     bt_trainer_destroy(t);
     trainer_world_finish(&world);
-}
-
-struct buffers {
-    float *weights, *m, *v;
-    size_t total;
-};
-
-static struct buffers buffers_of(const struct bt_trainer *t)
-{
-    const size_t total = t->params->total;
-    return (struct buffers){copy_of(t->weights, total), copy_of(t->optimizer.m, total), copy_of(t->optimizer.v, total),
-                            total};
-}
-
-static bool same_buffers(const struct buffers *b, const struct bt_trainer *t)
-{
-    const size_t bytes = b->total * sizeof(float);
-    return !memcmp(b->weights, t->weights, bytes) && !memcmp(b->m, t->optimizer.m, bytes) &&
-           !memcmp(b->v, t->optimizer.v, bytes);
-}
-
-static void buffers_free(struct buffers *b)
-{
-    free(b->weights);
-    free(b->m);
-    free(b->v);
 }
 
 /* Skipped, counted, and the data moves on; the last one allowed is an error that says where. */
@@ -217,6 +216,8 @@ static void an_applied_update_begins_the_count_anew(void **state)
         TEST_OK(bt_trainer_update(t, &report, &diag), diag);
         assert_int_equal(report.applied, report.labels > 0);
         assert_int_equal(same_buffers(&before, t), !report.applied);
+        if (report.applied)
+            check_step(t, &before, &report);
         applied += report.applied;
         assert_true(t->state.applied == applied && t->state.skipped == s - applied);
         assert_true(t->state.skipped_in_a_row == 0 || !report.applied);
@@ -257,6 +258,70 @@ static void a_run_that_is_not_finite_stops(void **state)
         bt_trainer_destroy(t);
         trainer_world_finish(&world);
     }
+}
+
+static void fill(struct trainer_world *world, enum bt_param_kind kind, size_t layer, float value)
+{
+    const struct bt_param *p = bt_params_get(&world->params, kind, layer);
+    for (size_t i = 0; i < p->count; i++)
+        world->start[p->offset + i] = value;
+}
+
+/* One update of the float model that must be skipped. */
+static struct bt_update_report skipped_update(struct trainer_world *world)
+{
+    struct bt_update_report report;
+    struct bt_diag diag = {0};
+    world->config.weights = BT_WEIGHTS_NONE;
+    world->config.activations = BT_ACTIVATIONS_NONE;
+    struct bt_trainer *t = trainer_world_start(world, 12);
+    struct buffers before = buffers_of(t);
+    TEST_OK(bt_trainer_update(t, &report, &diag), diag);
+    assert_false(report.applied);
+    assert_true(same_buffers(&before, t));
+    buffers_free(&before);
+    bt_trainer_destroy(t);
+    return report;
+}
+
+/* What enters down_proj is near the largest float and its weights make that small again: a finite loss, but the
+ * gradient of these weights is a large number times what enters. */
+static void a_gradient_alone_that_is_not_finite_is_skipped(void **state)
+{
+    (void)state;
+    struct trainer_world world;
+    standard_world(&world);
+    fill(&world, BT_P_FFN_SUB_NORM, 1, 3e37f);
+    fill(&world, BT_P_DOWN, 1, 1e-37f);
+    fill(&world, BT_P_FINAL_NORM, 0, 1e4f);
+    const struct bt_update_report report = skipped_update(&world);
+    assert_true(isfinite(report.loss));
+    assert_false(isfinite(report.grad_norm));
+    assert_string_equal(report.bad_tensor, "model.layers.1.mlp.down_proj.weight");
+    trainer_world_finish(&world);
+}
+
+/* The logit of a token that is nowhere a label is minus infinity: no gradient shows it, but the loss says that training
+ * has diverged. Nothing but the embedding, with a first channel above 0, gets to the head. */
+static void a_loss_alone_that_is_not_finite_is_skipped(void **state)
+{
+    (void)state;
+    struct trainer_world world;
+    standard_world(&world);
+    float *embedding = world.start + bt_params_get(&world.params, BT_P_EMBED, 0)->offset;
+    for (size_t layer = 0; layer < world.shape.layers; layer++) {
+        fill(&world, BT_P_O, layer, 0.0f);
+        fill(&world, BT_P_DOWN, layer, 0.0f);
+    }
+    for (size_t id = 0; id < WORLD_VOCAB; id++)
+        embedding[id * world.shape.hidden] = 2.0f;
+    for (size_t i = 0; i < world.shape.hidden; i++)
+        embedding[i] = i ? 0.0f : -3e38f; /* id 0 is padding's */
+    const struct bt_update_report report = skipped_update(&world);
+    assert_false(isfinite(report.loss));
+    assert_true(isfinite(report.grad_norm));
+    assert_null(report.bad_tensor);
+    trainer_world_finish(&world);
 }
 
 static void two_sources(struct trainer_world *world)
@@ -403,6 +468,8 @@ int main(void)
         cmocka_unit_test(updates_without_a_label_change_nothing),
         cmocka_unit_test(an_applied_update_begins_the_count_anew),
         cmocka_unit_test(a_run_that_is_not_finite_stops),
+        cmocka_unit_test(a_gradient_alone_that_is_not_finite_is_skipped),
+        cmocka_unit_test(a_loss_alone_that_is_not_finite_is_skipped),
         cmocka_unit_test(a_run_that_was_cut_ends_with_the_same_bits),
         cmocka_unit_test(an_update_allocates_nothing),
         cmocka_unit_test(every_allocation_may_fail),
