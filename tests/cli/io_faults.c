@@ -3,6 +3,7 @@
  *
  *   BT_TEST_KILL_AT_IO=<k>            SIGKILL when operation k has been carried out (0: before the first one)
  *   BT_TEST_SIGNAL_AT_IO=<k>:<signal> that signal at the same moment, once; the program goes on as far as it lets it
+ *   BT_TEST_SIGNAL_AT_IO=<k>+:<signal> and again after every operation that follows
  *   BT_TEST_FAIL_IO=<k>:<errno>       operation k fails with this errno, once
  *   BT_TEST_FAIL_IO=<k>+:<errno>      and so does every one after it
  *   BT_TEST_COUNT_IO=<file>           the number of operations, written there when the program ends by itself */
@@ -17,7 +18,7 @@ static struct {
     long done;                              /* operations that were carried out */
     long kill_after, signal_after, fail_at; /* below 0: not asked for */
     int signal, error;
-    bool goes_on_failing;
+    bool goes_on_failing, goes_on_signalling;
     const char *count_file;
 } faults;
 
@@ -27,7 +28,8 @@ static int on_operation(const char *op, const char *path)
     (void)path;
     if (faults.done == faults.kill_after)
         raise(SIGKILL);
-    if (faults.done == faults.signal_after)
+    if (faults.signal &&
+        (faults.done == faults.signal_after || (faults.goes_on_signalling && faults.done > faults.signal_after)))
         raise(faults.signal);
     faults.done++;
     const bool fails = faults.goes_on_failing ? faults.done >= faults.fail_at : faults.done == faults.fail_at;
@@ -58,7 +60,9 @@ __attribute__((constructor)) static void install(void)
     faults.count_file = getenv("BT_TEST_COUNT_IO");
     if (kill_at && sscanf(kill_at, "%ld", &faults.kill_after) != 1)
         refuse("BT_TEST_KILL_AT_IO", kill_at);
-    if (signal_at && sscanf(signal_at, "%ld:%d", &faults.signal_after, &faults.signal) != 2)
+    if (signal_at && sscanf(signal_at, "%ld%1[+]:%d", &faults.signal_after, plus, &faults.signal) == 3)
+        faults.goes_on_signalling = true;
+    else if (signal_at && sscanf(signal_at, "%ld:%d", &faults.signal_after, &faults.signal) != 2)
         refuse("BT_TEST_SIGNAL_AT_IO", signal_at);
     if (fail && sscanf(fail, "%ld%1[+]:%d", &faults.fail_at, plus, &faults.error) == 3)
         faults.goes_on_failing = true;

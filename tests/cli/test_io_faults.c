@@ -91,6 +91,11 @@ static void test_signals(void **state)
     expect_content(trial, "two");
     run_probe(trial, test_format("BT_TEST_SIGNAL_AT_IO=3:%d", SIGINT));
     assert_int_equal(trial->output.signal, SIGINT);
+    expect_content(trial, "two"); /* of the run before */
+    remove(trial->file);
+    run_probe(trial, test_format("BT_TEST_SIGNAL_AT_IO=8+:%d", SIGTERM)); /* handled by the probe each time */
+    assert_int_equal(trial->output.exit_code, 0);
+    expect_content(trial, "two");
 }
 
 static void test_failures(void **state)

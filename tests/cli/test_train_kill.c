@@ -9,65 +9,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RECORDS "train eval end"
-
 static struct train_world world;
-static char *good_files, *good_records; /* of the run that nothing happened to */
 static long operations;
 
 static int setup(void **state)
 {
     (void)state;
     operations = world_count_operations(&world);
-    world_run(&world);
-    world_expect(&world, 0);
-    good_files = world_listing(&world, "runs", false);
-    good_records = world_records(&world, "runs/a", RECORDS);
-    world_remove(&world, "runs");
+    world_keep_good(&world);
     print_message("%ld disk operations\n", operations);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(good_files);
-    free(good_records);
-    return 0;
-}
-
-/* Shows where two texts of lines part. */
-static void expect_same(const char *found, const char *expected, const char *when)
-{
-    size_t line = 0;
-    if (!strcmp(found, expected))
-        return;
-    for (size_t i = 0; found[i] && found[i] == expected[i]; i++)
-        if (found[i] == '\n')
-            line = i + 1;
-    fail_msg("%s, found:\n%.*s\nthe run that was not broken off has:\n%.*s", when, (int)strcspn(found + line, "\n"),
-             found + line, (int)strcspn(expected + line, "\n"), expected + line);
-}
-
-static void finish_and_compare(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* Runs to the end, which must now come, compares, and clears the table. The text says what happened before. */
-static void finish_and_compare(const char *format, ...)
-{
-    char when[128];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(when, sizeof when, format, args);
-    va_end(args);
-    world_run(&world);
-    if (world.output.exit_code != 0 || *world.output.err)
-        fail_msg("%s: exit code %d, stderr: %s", when, world.output.exit_code, world.output.err);
-    char *records = world_records(&world, "runs/a", RECORDS), *files = world_listing(&world, "runs", false);
-    expect_same(records, good_records, when);
-    expect_same(files, good_files, when);
-    free(records);
-    free(files);
-    world_remove(&world, "runs");
 }
 
 /* Killed once operation k has been carried out; true when the run ended before that came. */
@@ -88,7 +39,7 @@ static void test_killed_at_every_operation(void **state)
     print_message("operations %ld, %ld, ... of %ld\n", first, first + stride, operations);
     for (long k = first; k < operations; k += stride) {
         assert_false(kill_at(k));
-        finish_and_compare("killed after operation %ld", k);
+        world_expect_good(&world, true, "killed after operation %ld", k);
     }
 }
 
@@ -101,7 +52,7 @@ static void test_killed_twice(void **state)
         for (long again = 0; again < operations - k; again += 17 + k % 29) {
             assert_false(kill_at(k));
             kill_at(again);
-            finish_and_compare("killed after operation %ld, then %ld", k, again);
+            world_expect_good(&world, true, "killed after operation %ld, then %ld", k, again);
         }
 }
 
@@ -117,7 +68,7 @@ static void test_killed_again_and_again(void **state)
                 fail_msg("not done after 100 starts of %ld operations each", most[i]);
         print_message("%d starts of %ld operations each\n", starts, most[i]);
         assert_true(starts > 1);
-        finish_and_compare("after many kills");
+        world_expect_good(&world, true, "after many kills");
     }
 }
 
@@ -144,11 +95,11 @@ static void test_killed_at_random_moments(void **state)
         kills += world.output.signal == SIGKILL;
         if (world.output.signal != SIGKILL) {
             world_expect(&world, 0);
-            finish_and_compare("seed %u, random kill %d", seed, i);
+            world_expect_good(&world, true, "seed %u, random kill %d", seed, i);
         }
     }
     print_message("%d of 20 runs were killed\n", kills);
-    finish_and_compare("seed %u, at the end", seed);
+    world_expect_good(&world, true, "seed %u, at the end", seed);
 }
 
 static int clear(void **state)
@@ -167,7 +118,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_killed_at_random_moments, clear),
     };
     world_make(&world, argc, argv);
-    const int failed = cmocka_run_group_tests(tests, setup, teardown);
+    const int failed = cmocka_run_group_tests(tests, setup, NULL);
     world_finish(&world);
     return failed;
 }

@@ -11,6 +11,7 @@
 
 #define ARGUMENTS_MAX 32
 #define VOCABULARY    64
+#define COMPARED      "train eval end" /* events that two runs which agree have in common */
 
 static const char model_config[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_size\": 32,\n"
@@ -77,6 +78,8 @@ void world_finish(struct train_world *world)
 {
     test_output_free(&world->output);
     test_remove_dir(world->dir);
+    free(world->good_files);
+    free(world->good_records);
     free(world->program);
     free(world->faulty);
 }
@@ -253,6 +256,69 @@ char *world_records(const struct train_world *world, const char *run, const char
     assert_int_equal(fclose(out), 0);
     free(lines);
     return text;
+}
+
+void world_keep_good(struct train_world *world)
+{
+    world_run(world);
+    world_expect(world, 0);
+    world->good_files = world_listing(world, "runs", false);
+    world->good_records = world_records(world, "runs/a", COMPARED);
+    world_remove(world, "runs");
+}
+
+/* Takes the lines about checkpoints out of a listing. */
+static void drop_checkpoints(char *listing)
+{
+    char *to = listing;
+    for (const char *line = listing, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        const size_t length = (size_t)(end - line) + 1;
+        if (!memmem(line, length, "/checkpoints/", 13)) {
+            memmove(to, line, length);
+            to += length;
+        }
+    }
+    *to = '\0';
+}
+
+/* Shows where two texts of lines part. */
+static void expect_same(const char *found, const char *expected, const char *when)
+{
+    size_t line = 0;
+    if (!strcmp(found, expected))
+        return;
+    for (size_t i = 0; found[i] && found[i] == expected[i]; i++)
+        if (found[i] == '\n')
+            line = i + 1;
+    fail_msg("%s, found:\n%.*s\nthe run that was not broken off has:\n%.*s", when, (int)strcspn(found + line, "\n"),
+             found + line, (int)strcspn(expected + line, "\n"), expected + line);
+}
+
+void world_expect_good(struct train_world *world, bool checkpoints, const char *format, ...)
+{
+    char when[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(when, sizeof when, format, args);
+    va_end(args);
+    world_run(world);
+    if (world->output.exit_code != 0 || *world->output.err)
+        fail_msg("%s: exit code %d, signal %d, stderr: %s", when, world->output.exit_code, world->output.signal,
+                 world->output.err);
+    char *records = world_records(world, "runs/a", COMPARED), *files = world_listing(world, "runs", false);
+    char *good_files = strdup(world->good_files);
+    assert_non_null(good_files);
+    if (!checkpoints) {
+        drop_checkpoints(files);
+        drop_checkpoints(good_files);
+    }
+    expect_same(records, world->good_records, when);
+    expect_same(files, good_files, when);
+    free(good_files);
+    free(records);
+    free(files);
+    world_remove(world, "runs");
 }
 
 long world_count_operations(struct train_world *world)

@@ -22,9 +22,10 @@
 
 struct train_world {
     char *dir;
-    char *program;             /* bitnet-train */
-    char *faulty;              /* the same with io_faults.c in it; NULL: the tests need none */
-    struct test_output output; /* of the last run */
+    char *program;                   /* bitnet-train */
+    char *faulty;                    /* the same with io_faults.c in it; NULL: the tests need none */
+    struct test_output output;       /* of the last run */
+    char *good_files, *good_records; /* see world_keep_good */
 };
 
 /* argv of a test program: bitnet-train and, where there is one more, bitnet-train-faulty. In the folder:
@@ -64,6 +65,13 @@ void world_flip_byte(const struct train_world *world, const char *relative, size
 char *world_listing(const struct train_world *world, const char *folder, bool same_run);
 /* The lines of metrics.jsonl with one of these events (names separated by spaces), without what times them; free. */
 char *world_records(const struct train_world *world, const char *run, const char *events);
+
+/* Makes the run "a" that nothing happens to, keeps what its files and records are, and removes it. */
+void world_keep_good(struct train_world *world);
+/* Runs "a" to its end, which must come without a word, and compares files and records with those kept; then removes it.
+ * The text says what had happened before. A run that was told to stop has other checkpoints: they are left out then. */
+void world_expect_good(struct train_world *world, bool checkpoints, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The number of disk operations of a whole run "a", whose folder is removed afterwards. */
 long world_count_operations(struct train_world *world);
