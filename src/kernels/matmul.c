@@ -28,7 +28,7 @@ const struct bt_matmul *bt_matmul_portable(enum bt_cpu_level level)
 /* A tile is at most this long on a side, enough for a library to run at speed ... */
 #define LONGEST 384
 /* ... and a side is cut at least into pieces of this length if there would be too few tiles otherwise. */
-#define SHORTEST 64
+#define SHORTEST 32
 /* Enough tiles to keep many threads busy to the end. */
 #define MANY_TILES 32
 
