@@ -23,12 +23,12 @@ const char *test_format(const char *format, ...) __attribute__((format(printf, 1
 void test_write_file(const char *path, const void *data, size_t size);
 unsigned char *test_read_file(const char *path, size_t *size); /* malloc; fails the test when absent; NUL added */
 
-/* Path of something in the shared inputs, kept for the life of the program; skips the running test, saying so, where they
- * are absent. */
+/* Path of something in the shared inputs, kept for the life of the program; skips the running test, saying so, where
+ * they are absent. */
 const char *test_shared(const char *relative);
 
-/* Runs body(context) with the k-th allocation failing, for k = 0, 1, ... until one run passes untouched. body returns its
- * error; each failing run must return BT_ENOMEM and leave no allocation alive. */
+/* Runs body(context) with the k-th allocation failing, for k = 0, 1, ... until one run passes untouched. body returns
+ * its error; each failing run must return BT_ENOMEM and leave no allocation alive. */
 void test_every_allocation_fails(enum bt_err (*body)(void *context), void *context);
 
 #define TEST_OK(expression, diag)                                                                                      \
