@@ -49,6 +49,11 @@ static enum bt_err run_stage(const struct bt_run *run, enum bt_stage_id stage, s
     return stage == BT_STAGE1 ? bt_run_stage1(run, diag) : bt_run_training_stage(run, stage, diag);
 }
 
+static enum bt_err fail_no_checkpoint(const char *path, struct bt_diag *diag)
+{
+    return bt_fail(diag, BT_EUSAGE, "%s holds no checkpoint and --resume is required", path);
+}
+
 static enum bt_err check_resume(const struct bt_run *run, struct bt_diag *diag)
 {
     const bool progress = bt_run_has_progress(run->folder, run->config);
@@ -56,7 +61,7 @@ static enum bt_err check_resume(const struct bt_run *run, struct bt_diag *diag)
         return bt_fail(diag, BT_EUSAGE, "%s holds a run already and --resume is never; take a new name",
                        bt_run_path(run->folder));
     if (run->options->resume == BT_RESUME_REQUIRED && !progress)
-        return bt_fail(diag, BT_EUSAGE, "%s holds no checkpoint and --resume is required", bt_run_path(run->folder));
+        return fail_no_checkpoint(bt_run_path(run->folder), diag);
     return BT_OK;
 }
 
@@ -88,12 +93,15 @@ static enum bt_err plan_new_run(const struct bt_run *run, struct bt_diag *diag)
 /* Is there no folder of that name yet? Then not even the folder is made for a run that cannot work. */
 static enum bt_err plan_without_folder(const struct bt_run *run, bool *ret_planned, struct bt_diag *diag)
 {
+    enum bt_err err = BT_OK;
     char *path = bt_path_join(run->config->output_dir, run->config->name);
     if (!path)
         return bt_fail_nomem(diag);
-    *ret_planned = !bt_file_exists(path) && run->options->resume != BT_RESUME_REQUIRED;
+    *ret_planned = !bt_file_exists(path);
+    if (*ret_planned)
+        err = run->options->resume == BT_RESUME_REQUIRED ? fail_no_checkpoint(path, diag) : plan_new_run(run, diag);
     bt_free(path);
-    return *ret_planned ? plan_new_run(run, diag) : BT_OK;
+    return err;
 }
 
 enum bt_err bt_run_config(const struct bt_train_config *config, const struct bt_observer *observer,

@@ -41,20 +41,32 @@ static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
     return err;
 }
 
+static enum bt_err same_file(const struct bt_data_file *file, const struct bt_data_file *trained,
+                             const char *checkpoint, struct bt_diag *diag)
+{
+    if (file->size != trained->size)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s is not the data that %s was trained on: it has %llu bytes, expected %llu; take a new name",
+                       file->path, checkpoint, (unsigned long long)file->size, (unsigned long long)trained->size);
+    if (file->hash != trained->hash)
+        return bt_fail(
+            diag, BT_EUSAGE,
+            "%s is not the data that %s was trained on: its XXH3-64 is %016llx, expected %016llx; take a new "
+            "name",
+            file->path, checkpoint, (unsigned long long)file->hash, (unsigned long long)trained->hash);
+    return BT_OK;
+}
+
 static enum bt_err same_files(const struct bt_stage_run *s, const struct bt_data_file *files, size_t count,
                               struct bt_diag *diag)
 {
+    enum bt_err err = BT_OK;
     if (count != s->file_count)
         return bt_fail(diag, BT_EUSAGE, "%s was trained on %zu data files, the config now names %zu; take a new name",
                        s->resumed_from, count, s->file_count);
-    for (size_t i = 0; i < count; i++)
-        if (files[i].size != s->files[i].size || files[i].hash != s->files[i].hash)
-            return bt_fail(diag, BT_EUSAGE,
-                           "%s is not the data that %s was trained on (%llu bytes with another hash, expected %llu "
-                           "bytes); take a new name",
-                           s->files[i].path, s->resumed_from, (unsigned long long)s->files[i].size,
-                           (unsigned long long)files[i].size);
-    return BT_OK;
+    for (size_t i = 0; i < count && !err; i++)
+        err = same_file(&s->files[i], &files[i], s->resumed_from, diag);
+    return err;
 }
 
 /* The newest whole checkpoint, if there is any; damaged ones are named. */
