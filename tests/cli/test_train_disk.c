@@ -47,7 +47,7 @@ static void fail_at(long k, bool goes_on_failing, int error)
                  world.output.err);
     world_expect_error(&world, 5, strerror(error));
     world_expect_error(&world, 5, k > 2 ? "runs/a" : ": cannot "); /* the first two: runs itself is made */
-    if (has_checkpoints()) { /* they are whole, for the run accepts them */
+    if (has_checkpoints()) {                                       /* they are whole, for the run accepts them */
         WORLD_RUN_WITH(&world, "--resume=required");
         world_expect(&world, 0);
         assert_string_equal(world.output.err, "");

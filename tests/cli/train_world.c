@@ -1,5 +1,6 @@
 #include "train_world.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,10 +87,13 @@ void world_finish(struct train_world *world)
 
 int world_run_program(struct train_world *world, const char *program, const char *const *env, const char *const *args)
 {
-    const char *argv[ARGUMENTS_MAX] = {program, "--config", "run.yaml", "--quiet"};
-    for (size_t i = 4; args && *args; args++) {
-        assert_true(i + 1 < ARGUMENTS_MAX);
-        argv[i++] = *args;
+    const char *argv[ARGUMENTS_MAX] = {program, "--config", "run.yaml"};
+    size_t count = 3;
+    if (!world->loud)
+        argv[count++] = "--quiet";
+    for (; args && *args; args++) {
+        assert_true(count + 1 < ARGUMENTS_MAX);
+        argv[count++] = *args;
     }
     test_output_free(&world->output);
     test_run(&(struct test_program){.argv = argv, .env = env, .directory = world->dir}, &world->output);
@@ -302,6 +306,7 @@ void world_expect_good(struct train_world *world, bool checkpoints, const char *
     va_start(args, format);
     vsnprintf(when, sizeof when, format, args);
     va_end(args);
+    world->loud = false;
     world_run(world);
     if (world->output.exit_code != 0 || *world->output.err)
         fail_msg("%s: exit code %d, signal %d, stderr: %s", when, world->output.exit_code, world->output.signal,
@@ -318,6 +323,18 @@ void world_expect_good(struct train_world *world, bool checkpoints, const char *
     free(good_files);
     free(records);
     free(files);
+    world_remove(world, "runs");
+}
+
+void world_keep_interrupted(struct train_world *world, long operations)
+{
+    /* The model folder is written by more than the last ten operations, one of which frees the lock. */
+    WORLD_FAULT(world, test_format("BT_TEST_KILL_AT_IO=%ld", operations - 10));
+    assert_int_equal(world->output.signal, SIGKILL);
+    assert_true(bt_dir_exists(world_path(world, "runs/a/stage2/checkpoints/step-00000006")));
+    assert_true(bt_dir_exists(world_path(world, "runs/a/stage2/checkpoints/step-00000008")));
+    assert_false(bt_file_exists(world_path(world, "runs/a/stage2/model")));
+    world_copy(world, "runs", "interrupted");
     world_remove(world, "runs");
 }
 

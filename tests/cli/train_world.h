@@ -24,6 +24,7 @@ struct train_world {
     char *dir;
     char *program;                   /* bitnet-train */
     char *faulty;                    /* the same with io_faults.c in it; NULL: the tests need none */
+    bool loud;                       /* the runs that follow are without --quiet */
     struct test_output output;       /* of the last run */
     char *good_files, *good_records; /* see world_keep_good */
 };
@@ -72,6 +73,10 @@ void world_keep_good(struct train_world *world);
  * The text says what had happened before. A run that was told to stop has other checkpoints: they are left out then. */
 void world_expect_good(struct train_world *world, bool checkpoints, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What a kill left: stages 0 and 1 are done, stage 2 has its checkpoints of updates 6 and 8 (the last) and no model
+ * yet. It is kept in the folder "interrupted", to be copied to "runs"; made of `operations` of a whole run. */
+void world_keep_interrupted(struct train_world *world, long operations);
 
 /* The number of disk operations of a whole run "a", whose folder is removed afterwards. */
 long world_count_operations(struct train_world *world);
