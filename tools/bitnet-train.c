@@ -1,4 +1,5 @@
 /* bitnet-train - the stages of one YAML config, from a pretrained model to a ternary one. */
+#include <inttypes.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,26 +134,41 @@ static enum bt_err train(const struct bt_train_config *config, const struct argu
     return err;
 }
 
+/* --threads stands in place of the key, also where the config is printed and kept, and has its bounds. */
+static enum bt_err set_threads(struct bt_train_config *config, uint64_t threads, struct bt_diag *diag)
+{
+    if (threads > BT_THREADS_MAX)
+        return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d", threads,
+                       BT_THREADS_MAX);
+    if (threads)
+        config->compute.threads = config->written->compute.threads = (int64_t)threads;
+    omp_set_num_threads(config->compute.threads ? (int)config->compute.threads : bt_cpu_count());
+    return BT_OK;
+}
+
+static enum bt_err act(const struct bt_train_config *config, const struct arguments *arguments, bool quiet,
+                       struct bt_diag *diag)
+{
+    struct screen screen = {0};
+    choose_progress(&screen, arguments->progress, quiet, config->logging.log_interval);
+    if (arguments->print_config)
+        return print_config(config, diag);
+    if (arguments->dry_run)
+        return dry_run(config, diag);
+    return train(config, arguments, &screen, diag);
+}
+
 static enum bt_err run(const struct arguments *arguments, bool quiet, struct bt_diag *diag)
 {
     struct bt_train_config *config = NULL;
-    struct screen screen = {0};
     enum bt_err err;
     if (!arguments->config)
         return bt_fail(diag, BT_EUSAGE, "--config FILE is missing; --help says more");
     err = bt_train_config_read(arguments->config, arguments->sets.values, arguments->sets.count, &config, diag);
     if (err)
         return err;
-    if (arguments->threads)
-        config->compute.threads = (int64_t)arguments->threads;
-    omp_set_num_threads(config->compute.threads ? (int)config->compute.threads : bt_cpu_count());
-    choose_progress(&screen, arguments->progress, quiet, config->logging.log_interval);
-    if (arguments->print_config)
-        err = print_config(config, diag);
-    else if (arguments->dry_run)
-        err = dry_run(config, diag);
-    else
-        err = train(config, arguments, &screen, diag);
+    if (!(err = set_threads(config, arguments->threads, diag)))
+        err = act(config, arguments, quiet, diag);
     bt_train_config_destroy(config);
     return err;
 }

@@ -206,7 +206,7 @@ static const struct bt_key logging_keys[] = {
     END,
 };
 static const struct bt_key compute_keys[] = {
-    INT("threads", AT(compute.threads), "0", 0, 4096, MAY_CHANGE),
+    INT("threads", AT(compute.threads), "0", 0, BT_THREADS_MAX, MAY_CHANGE),
     ENUM("matmul", AT(compute.matmul), "auto", matmul_names, 1u << BT_MATMUL_INT8),
     ENUM("gradient", AT(compute.gradient), "auto", gradient_names, 1u << BT_GRADIENT_INT16),
     ENUM("kernels", AT(compute.kernels), "auto", kernels_names, 0),

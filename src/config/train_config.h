@@ -25,6 +25,8 @@ enum bt_cfg_gradient { BT_GRADIENT_AUTO, BT_GRADIENT_FLOAT32, BT_GRADIENT_INT16 
 enum bt_cfg_optimizer_type { BT_OPTIMIZER_ADAMW, BT_OPTIMIZER_MUON };
 enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_KERNELS_AVX512 };
 
+#define BT_THREADS_MAX 4096 /* of compute.threads */
+
 struct bt_cfg_source {
     char *path;    /* file or glob */
     double weight; /* share of the tokens, > 0 */
