@@ -77,6 +77,14 @@ static void widen(const unsigned char *data, size_t n, float (*convert)(uint16_t
     }
 }
 
+enum bt_err bt_tensor_check_float(const struct bt_tensor_view *view, struct bt_diag *diag)
+{
+    if (view->dtype == BT_DTYPE_F32 || view->dtype == BT_DTYPE_F16 || view->dtype == BT_DTYPE_BF16)
+        return BT_OK;
+    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" is %s where F32, F16 or BF16 was expected", view->file,
+                   view->name, bt_dtype_name(view->dtype));
+}
+
 enum bt_err bt_tensor_to_f32(const struct bt_tensor_view *view, float *out, struct bt_diag *diag)
 {
     if (view->dtype == BT_DTYPE_F32)
@@ -86,7 +94,6 @@ enum bt_err bt_tensor_to_f32(const struct bt_tensor_view *view, float *out, stru
     else if (view->dtype == BT_DTYPE_BF16)
         widen(view->data, view->bytes / 2, bt_f32_from_bf16, out);
     else
-        return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" is %s where F32, F16 or BF16 was expected", view->file,
-                       view->name, bt_dtype_name(view->dtype));
+        return bt_tensor_check_float(view, diag);
     return BT_OK;
 }

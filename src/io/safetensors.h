@@ -62,6 +62,8 @@ void bt_safetensors_close(struct bt_safetensors *file); /* takes NULL */
 size_t bt_safetensors_count(const struct bt_safetensors *file);
 const struct bt_tensor_view *bt_safetensors_at(const struct bt_safetensors *file, size_t i);
 const struct bt_tensor_view *bt_safetensors_find(const struct bt_safetensors *file, const char *name); /* or NULL */
+/* BT_EINPUT naming the dtype unless it is one that bt_tensor_to_f32 takes. */
+enum bt_err bt_tensor_check_float(const struct bt_tensor_view *view, struct bt_diag *diag);
 /* Widens F32, F16 or BF16 to float32; any other dtype is BT_EINPUT naming it. */
 enum bt_err bt_tensor_to_f32(const struct bt_tensor_view *view, float *out, struct bt_diag *diag);
 

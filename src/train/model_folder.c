@@ -126,6 +126,12 @@ static enum bt_err check_shape(const struct bt_tensor_view *view, const struct b
                    found_text, want_text);
 }
 
+static enum bt_err check_tensor(const struct bt_tensor_view *view, const struct bt_param *param, struct bt_diag *diag)
+{
+    const enum bt_err err = bt_tensor_check_float(view, diag);
+    return err ? err : check_shape(view, param, diag);
+}
+
 /* The tensor of the file that fills a row of the table. Of a tied model whose file has the head alone, that is the
  * head. */
 static const struct bt_tensor_view *view_of(const struct bt_loaded_model *model, const struct bt_safetensors *file,
@@ -153,28 +159,18 @@ static enum bt_err check_tensors(const struct bt_loaded_model *model, const stru
     for (size_t i = 0; i < model->params.count && !err; i++) {
         const struct bt_param *param = &model->params.list[i];
         const struct bt_tensor_view *view = view_of(model, file, param);
-        err = view ? check_shape(view, param, diag) : fail_missing(model, param, diag);
+        err = view ? check_tensor(view, param, diag) : fail_missing(model, param, diag);
     }
     return err;
 }
 
-static enum bt_err read_weights(struct bt_loaded_model *model, const struct bt_safetensors *file, struct bt_diag *diag)
+/* Of types and shapes that were checked, so this cannot fail. */
+static void read_weights(struct bt_loaded_model *model, const struct bt_safetensors *file)
 {
     const struct bt_params *params = &model->params;
-    size_t bad = params->count; /* the first tensor that could not be widened */
 #pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < params->count; i++) {
-        const struct bt_param *param = &params->list[i];
-        if (bt_tensor_to_f32(view_of(model, file, param), model->weights + param->offset, NULL)) {
-#pragma omp critical
-            bad = i < bad ? i : bad;
-        }
-    }
-    if (bad == params->count)
-        return BT_OK;
-    const struct bt_param *param = &params->list[bad];
-    return bt_tensor_to_f32(view_of(model, file, param), model->weights + param->offset,
-                            diag); /* again, for the words */
+    for (size_t i = 0; i < params->count; i++)
+        bt_tensor_to_f32(view_of(model, file, &params->list[i]), model->weights + params->list[i].offset, NULL);
 }
 
 /* Row r of a matrix as a tensor of its own. */
@@ -196,7 +192,7 @@ static enum bt_err check_tied_head(const struct bt_loaded_model *model, const st
     const struct bt_tensor_view *head = bt_safetensors_find(file, "lm_head.weight");
     if (!model->shape.tied || !head)
         return BT_OK;
-    enum bt_err err = check_shape(head, embed, diag);
+    enum bt_err err = check_tensor(head, embed, diag);
     if (err)
         return err;
     float *row = bt_zalloc(model->shape.hidden, sizeof *row);
@@ -232,8 +228,7 @@ static enum bt_err load_tensors(struct bt_loaded_model *model, const char *confi
         return BT_OK;
     if ((err = allocate_weights(model, diag)))
         return err;
-    if ((err = read_weights(model, file, diag)))
-        return err;
+    read_weights(model, file);
     return check_tied_head(model, file, diag);
 }
 
