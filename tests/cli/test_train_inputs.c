@@ -154,7 +154,10 @@ static void test_missing_data(void **state)
     refuses(3, "absent-*.bin: no file matches", "--set=data.train=[{path: train.bin}, {path: \"absent-*.bin\"}]");
     refuses(3, "absent.bin: no file matches", "--set=data.validation=[{path: absent.bin}]");
     refuses(3, "absent.bin: no file matches", "--set=stage2.data={train: [{path: absent.bin}]}");
-    refuses(3, "tiny", "--set=data.train=[{path: tiny}]"); /* a folder */
+    WORLD_RUN_WITH(&world, "--set=stages=[stage1]", "--set=model={path: start}",
+                   "--set=data.train=[{path: absent.bin}]", "--dry-run");
+    world_expect_error(&world, 3, "absent.bin: no file matches"); /* for the calibration */
+    refuses(3, "tiny", "--set=data.train=[{path: tiny}]");        /* a folder */
     refuses(2, "data.validation: train.bin is trained on too", "--set=data.validation=[{path: train.bin}]");
 }
 
