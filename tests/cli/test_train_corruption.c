@@ -65,13 +65,27 @@ static void repeat_bytes(struct bytes *b, size_t at, size_t count)
     free(copy);
 }
 
+/* Other digits in the next number, or more of them: damage that a parser takes. */
+static void change_number(struct bytes *b, size_t at)
+{
+    while (at < b->size && (b->data[at] < '0' || b->data[at] > '9'))
+        at++;
+    for (uint32_t i = 0, n = 1 + draw(12); i < n && at < b->size && b->size < b->room; i++) {
+        if (draw(2)) {
+            memmove(b->data + at + 1, b->data + at, b->size - at);
+            b->size++;
+        }
+        b->data[at] = (unsigned char)('0' + draw(10));
+    }
+}
+
 /* One to three changes; half of them near the beginning, where the headers are. */
 static void damage(struct bytes *b)
 {
     static const unsigned char special[] = {0, 0xff, '\n', '"', '{', ']', ':', '-', '9', '%', ' ', '#', '&', '*', 0x80};
     for (uint32_t i = 0, n = 1 + draw(3); i < n && b->size; i++) {
         const size_t within = draw(2) && b->size > 1500 ? 1500 : b->size, at = draw((uint32_t)within);
-        switch (draw(6)) {
+        switch (draw(9)) {
         case 0:
             b->data[at] ^= (unsigned char)(1u << draw(8));
             break;
@@ -93,6 +107,8 @@ static void damage(struct bytes *b)
             else
                 b->data[at] ^= 0x20;
             break;
+        default:
+            change_number(b, at);
         }
     }
 }
