@@ -7,11 +7,13 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "nn/model.h"
+#include "train/compute_choice.h"
 #include "train/stages.h"
 #include "train/trainer.h"
 
-/* What each thread of a matrix library and of our tiles touches of stack and scratch; measured, see docs/design.md. */
-#define THREAD_BYTES ((size_t)3 << 19)
+/* What a thread touches of stack and scratch, as measured (docs/design.md says how): our own tiles, and what oneDNN
+ * packs operands into and generates code for. */
+enum { THREAD_BYTES = 3 << 19, ONEDNN_THREAD_BYTES = 3 << 20 };
 
 struct planner {
     const struct bt_run *run;
@@ -147,14 +149,21 @@ static size_t resident_bytes(void)
     return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static size_t process_bytes(const struct bt_train_config *config)
+{
+    const size_t threads = config->compute.threads ? (size_t)config->compute.threads : (size_t)bt_cpu_count();
+    struct bt_compute compute;
+    bt_compute_choose(config, &compute);
+    return resident_bytes() + threads * (compute.matmul == bt_matmul_onednn() ? ONEDNN_THREAD_BYTES : THREAD_BYTES);
+}
+
 enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag)
 {
     struct planner p = {.run = run, .plan = plan};
     const struct bt_train_config *config = run->config;
-    const int threads = config->compute.threads ? (int)config->compute.threads : bt_cpu_count();
     enum bt_err err = BT_OK;
     memset(plan, 0, sizeof *plan);
-    plan->process = resident_bytes() + (size_t)threads * THREAD_BYTES;
+    plan->process = process_bytes(config);
     for (plan->count = 0; !err && plan->count < config->stage_count; plan->count++) {
         struct bt_stage_plan *s = &plan->stages[plan->count];
         s->stage = config->stages[plan->count];
