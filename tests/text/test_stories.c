@@ -25,9 +25,10 @@ static void test_entropy_and_length(void **state)
     const double per_byte = bt_grammar_entropy(grammar) / bt_grammar_mean_length(grammar);
     (void)state;
     assert_true(per_byte >= 0.3 && per_byte <= 0.8);
-    /* Two stories with their BOS and EOS fill a row of 256 on average; the longest fits with the shortest. */
+    /* Two stories with their BOS and EOS fill the rows of configs/quickstart.yaml: the longest fits with the shortest,
+     * and with a good deal of the others. */
     assert_true(bt_grammar_shortest(grammar) >= 100);
-    assert_true(bt_grammar_shortest(grammar) + bt_grammar_longest(grammar) + 4 <= 256);
+    assert_true(bt_grammar_shortest(grammar) + bt_grammar_longest(grammar) + 4 <= 288);
     bt_grammar_destroy(grammar);
 }
 
