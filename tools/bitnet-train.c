@@ -173,6 +173,27 @@ static enum bt_err run(const struct arguments *arguments, bool quiet, struct bt_
     return err;
 }
 
+/* The exit status. */
+static int obey(const struct bt_program *program, struct arguments *arguments, int argc, char **argv,
+                struct bt_command_line *line)
+{
+    struct bt_diag diag = {0};
+    enum bt_err err = BT_OK;
+    if (!line->operands || !arguments->sets.values)
+        err = bt_fail_nomem(&diag);
+    if (!err)
+        err = bt_options_parse(program, argc, argv, line, &diag);
+    if (!err && line->help)
+        return bt_program_help(program);
+    if (!err && line->version)
+        return bt_program_version(program);
+    if (!err && line->operand_count)
+        err = bt_fail(&diag, BT_EUSAGE, "there is no use for the argument \"%s\"", line->operands[0]);
+    if (!err)
+        err = run(arguments, line->quiet, &diag);
+    return bt_program_end(program, err, &diag);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.resume = "auto", .progress = "auto"};
@@ -195,22 +216,10 @@ int main(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof *options};
     struct bt_command_line line = {0};
-    struct bt_diag diag = {0};
     line.operands = calloc((size_t)argc + 1, sizeof *line.operands);
     arguments.sets.values = calloc((size_t)argc + 1, sizeof *arguments.sets.values);
-    if (!line.operands || !arguments.sets.values)
-        return bt_program_end(&program, bt_fail_nomem(&diag), &diag);
-
-    enum bt_err err = bt_options_parse(&program, argc, argv, &line, &diag);
-    if (!err && line.help)
-        return bt_program_help(&program);
-    if (!err && line.version)
-        return bt_program_version(&program);
-    if (!err && line.operand_count)
-        err = bt_fail(&diag, BT_EUSAGE, "there is no use for the argument \"%s\"", line.operands[0]);
-    if (!err)
-        err = run(&arguments, line.quiet, &diag);
+    const int status = obey(&program, &arguments, argc, argv, &line);
     free(line.operands);
     free(arguments.sets.values);
-    return bt_program_end(&program, err, &diag);
+    return status;
 }
