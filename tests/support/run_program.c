@@ -83,6 +83,14 @@ static bool wait_for(pid_t child, const struct test_program *program, int *statu
     }
 }
 
+/* LLVM's OpenMP runtime keeps a file in memory for each process, which a kill leaves behind. */
+static void remove_openmp_registration(pid_t child)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/dev/shm/__KMP_REGISTERED_LIB_%ld_%ld", (long)child, (long)getuid());
+    unlink(path);
+}
+
 void test_run(const struct test_program *program, struct test_output *output)
 {
     int status = 0;
@@ -95,6 +103,7 @@ void test_run(const struct test_program *program, struct test_output *output)
     if (child == 0)
         become(program, out, err);
     const bool in_time = wait_for(child, program, &status, &output->elapsed_s);
+    remove_openmp_registration(child);
     output->out = read_all(out);
     output->err = read_all(err);
     output->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
