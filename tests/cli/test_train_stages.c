@@ -9,6 +9,7 @@
 
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "io/shard.h"
 
 static struct train_world world;
 
@@ -392,14 +393,25 @@ static const char *checkpoints_of_stage2(void)
     return text;
 }
 
-/* A learning rate that ruins the model: the best validation at full lambda comes early, and its checkpoint stays. */
+/* Documents of one word: the more a model learns of them, the worse it becomes at any other text. */
+static void write_monotony(const char *name)
+{
+    struct bt_diag diag = {""};
+    int32_t tokens[600];
+    for (size_t i = 0; i < BT_ARRAY_LEN(tokens); i++)
+        tokens[i] = i % 20 ? 5 : 1;
+    TEST_OK(bt_shard_write(world_path(&world, name), tokens, BT_ARRAY_LEN(tokens), 2, &diag), diag);
+}
+
+/* The best validation at full lambda comes early, and its checkpoint stays. */
 static void test_kept_checkpoints(void **state)
 {
     (void)state;
-    WORLD_RUN_WITH(
-        &world, "--set=checkpoint={save_interval: 2, keep_last_n: 1, keep_best: true}",
-        "--set=stage2={max_steps: 12, batch_size: 2, lambda_warmup: {warmup_steps: 2}, gradient_clipping: 0, "
-        "optimizer: {lr: 0.3}, scheduler: {type: constant, warmup_steps: 0}}");
+    write_monotony("monotony.bin");
+    WORLD_RUN_WITH(&world, "--set=checkpoint={save_interval: 2, keep_last_n: 1, keep_best: true}",
+                   "--set=stage2={max_steps: 12, batch_size: 2, lambda_warmup: {warmup_steps: 2}, "
+                   "data: {train: [{path: monotony.bin}]}, optimizer: {lr: 1e-2}, "
+                   "scheduler: {type: constant, warmup_steps: 0}}");
     world_expect(&world, 0);
     json_t *list = records("runs/a", "stage2", "eval"), *summary = world_json(&world, "runs/a/summary.json");
     const json_t *stage2 = json_object_get(json_object_get(summary, "stages"), "stage2");
@@ -412,7 +424,7 @@ static void test_kept_checkpoints(void **state)
         }
     }
     print_message("best after update %.0f\n", best_step);
-    assert_true(best_step < 12); /* or the test shows nothing */
+    assert_true(best_step == 4); /* the first validation after the warm-up */
     assert_true(number(stage2, "best_eval_loss") == best);
     assert_true(number(stage2, "best_step") == best_step);
     assert_string_equal(checkpoints_of_stage2(), test_format("step-%08.0f step-00000012", best_step));
