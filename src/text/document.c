@@ -1,40 +1,15 @@
 /* A record's bytes turned into text. */
-#include <stdbool.h>
 #include <string.h>
 
 #include "text/documents.h"
-
-/* How many bytes the character at the front has, of `left` there are; 0 when they are not UTF-8 (RFC 3629: shortest
- * form, no surrogates, at most U+10FFFF). */
-static size_t character_size(const unsigned char *p, size_t left)
-{
-    const unsigned char lead = p[0];
-    if (lead < 0x80)
-        return 1;
-    const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || size > left)
-        return 0;
-    const unsigned char least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    const unsigned char most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < least || p[1] > most)
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return size;
-}
+#include "text/utf8.h"
 
 /* The offset of the first byte that is not part of UTF-8 text without NULs; `size` when there is none. */
 static size_t find_bad_byte(const char *text, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
-    for (size_t i = 0; i < size;) {
-        const size_t step = bytes[i] ? character_size(bytes + i, size - i) : 0;
-        if (step == 0)
-            return i;
-        i += step;
-    }
-    return size;
+    const size_t valid = bt_utf8_valid(text, size);
+    const char *nul = memchr(text, 0, valid);
+    return nul ? (size_t)(nul - text) : valid;
 }
 
 static enum bt_err check_text(const struct bt_record *record, const char *path, struct bt_diag *diag)
