@@ -1,5 +1,7 @@
 #include "text/shard_set.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/shard.h"
@@ -14,6 +16,12 @@ struct bt_shard_set {
     bool finished;
 };
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static char *shard_path(const struct bt_shard_set *set, size_t i)
 {
     return bt_manifest_shard_path(set->prefix, i);
@@ -24,23 +32,42 @@ static char *temporary_path(const struct bt_shard_set *set, size_t i)
     return bt_sprintf("%s-%06zu.bin.tmp", set->prefix, i);
 }
 
-/* Removes shard i and those after it, up to a number that there is none of. */
-static enum bt_err remove_from(const struct bt_shard_set *set, char *(*path_of)(const struct bt_shard_set *, size_t),
-                               size_t i, struct bt_diag *diag)
+/* Is it <base>-000000.bin with any number, and the suffix after it? */
+static bool is_shard_name(const char *name, const char *base, const char *suffix)
 {
-    for (bool there = true; there; i++) {
-        char *path = path_of(set, i);
-        enum bt_err err = path ? BT_OK : bt_fail_nomem(diag);
-        there = path && bt_file_exists(path);
-        if (there && bt_dir_exists(path))
-            err = bt_fail(diag, BT_EIO, "%s is a folder; a token shard was to be written there", path);
-        else if (there)
-            err = bt_dir_remove(path, diag);
-        bt_free(path);
-        if (err)
-            return err;
-    }
-    return BT_OK;
+    const size_t length = strlen(base);
+    if (strncmp(name, base, length) || name[length] != '-')
+        return false;
+    const char *number = name + length + 1;
+    const size_t digits = strspn(number, "0123456789");
+    return digits >= 6 && !strncmp(number + digits, ".bin", 4) && !strcmp(number + digits + 4, suffix);
+}
+
+static enum bt_err remove_file(const char *folder, const char *name, struct bt_diag *diag)
+{
+    char *path = bt_path_join(folder, name);
+    enum bt_err err = path ? BT_OK : bt_fail_nomem(diag);
+    if (!err && bt_dir_exists(path))
+        err = bt_fail(diag, BT_EIO, "%s is a folder, where a file was to be written", path);
+    if (!err)
+        err = bt_dir_remove(path, diag);
+    bt_free(path);
+    return err;
+}
+
+/* Removes what earlier sets of this prefix left, finished ("") or not (".tmp"). */
+static enum bt_err remove_shards(const struct bt_shard_set *set, const char *suffix, struct bt_diag *diag)
+{
+    char **names = NULL;
+    size_t count = 0;
+    char *folder = bt_path_parent(set->prefix);
+    enum bt_err err = folder ? bt_dir_list(folder, &names, &count, diag) : bt_fail_nomem(diag);
+    for (size_t i = 0; !err && i < count; i++)
+        if (is_shard_name(names[i], base_name(set->prefix), suffix))
+            err = remove_file(folder, names[i], diag);
+    bt_names_free(names, count);
+    bt_free(folder);
+    return err;
 }
 
 static enum bt_err make_folder(const char *prefix, struct bt_diag *diag)
@@ -60,7 +87,7 @@ enum bt_err bt_shard_set_open(const char *prefix, unsigned width, uint64_t shard
     *set = (struct bt_shard_set){.prefix = prefix, .width = width, .shard_tokens = shard_tokens};
     enum bt_err err = make_folder(prefix, diag);
     if (!err)
-        err = remove_from(set, temporary_path, 0, diag);
+        err = remove_shards(set, ".tmp", diag);
     if (err)
         bt_shard_set_close(set);
     else
@@ -137,13 +164,10 @@ static enum bt_err hash_shards(struct bt_shard_set *set, struct bt_diag *diag)
 
 static enum bt_err remove_manifest(const struct bt_shard_set *set, struct bt_diag *diag)
 {
-    char *path = bt_sprintf("%s.json", set->prefix);
-    enum bt_err err = path ? BT_OK : bt_fail_nomem(diag);
-    if (!err && bt_dir_exists(path))
-        err = bt_fail(diag, BT_EIO, "%s is a folder; the manifest was to be written there", path);
-    if (!err)
-        err = bt_dir_remove(path, diag);
-    bt_free(path);
+    char *folder = bt_path_parent(set->prefix), *name = bt_sprintf("%s.json", base_name(set->prefix));
+    const enum bt_err err = folder && name ? remove_file(folder, name, diag) : bt_fail_nomem(diag);
+    bt_free(name);
+    bt_free(folder);
     return err;
 }
 
@@ -169,7 +193,7 @@ enum bt_err bt_shard_set_finish(struct bt_shard_set *set, struct bt_diag *diag)
     if (!err)
         err = remove_manifest(set, diag);
     if (!err) /* all of them: from here to the end a kill leaves part of the new set, without a manifest */
-        err = remove_from(set, shard_path, 0, diag);
+        err = remove_shards(set, "", diag);
     if (!err)
         err = rename_shards(set, diag);
     set->finished = err == BT_OK;

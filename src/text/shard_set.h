@@ -1,8 +1,8 @@
 /* text/shard_set.h - documents written to PREFIX-000000.bin, PREFIX-000001.bin and so on (llm.c's layout).
  *
- * Until all is done everything lies under names that end in ".tmp". Finishing puts it in the place of what stood there,
- * and removes the shards of an earlier, longer set that would follow. What a kill leaves, the next set of that prefix
- * clears away. */
+ * Until all is done everything lies under names that end in ".tmp". Finishing puts it in the place of every shard
+ * that stood there under that prefix: of a longer set, none must stay behind. What a kill leaves, the next set of that
+ * prefix clears away. */
 #ifndef BT_TEXT_SHARD_SET_H
 #define BT_TEXT_SHARD_SET_H
 
