@@ -11,6 +11,8 @@
 struct bt_added_token {
     char *content; /* owned */
     size_t size;
+    char *shown; /* owned: what decoding gives for a normalized one, when normalising changes it; else NULL */
+    size_t shown_size;
     int32_t id;
     bool single_word;    /* not where a word character stands beside it */
     bool lstrip, rstrip; /* takes the white space on that side with it */

@@ -112,8 +112,6 @@ static const char *rewrite_one(struct rewrite *r, bool *ret_nomem)
         r->in_class = !r->in_class;
         if (r->in_class && at[1] == '^')
             length = 2;
-    } else if (r->in_class && at[0] == '[' && strstr(at, ":]")) {
-        length = (size_t)(strstr(at, ":]") - at) + 2; /* [:name:] */
     }
     *ret_nomem = !bt_buffer_put(&r->out, put, put == at ? length : strlen(put));
     r->at += length;

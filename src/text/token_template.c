@@ -7,14 +7,14 @@ struct reading {
     const json_t *special_tokens;
     const struct bt_where *where;
     int32_t vocab_size;
-    struct bt_token_template found; /* of this one alone */
+    struct bt_token_template *found;
     bool seen_text;
     struct bt_diag *diag;
 };
 
 static enum bt_err put_id(struct reading *r, int32_t id)
 {
-    struct bt_token_template *found = &r->found;
+    struct bt_token_template *found = r->found;
     size_t *count = r->seen_text ? &found->behind_count : &found->before_count;
     if (*count == BT_TEMPLATE_IDS)
         return bt_fail(r->diag, BT_EINPUT, "%s: more than %d special tokens on a side are not supported",
@@ -65,28 +65,15 @@ static enum bt_err read_piece(struct reading *r, const json_t *piece, const stru
     return BT_OK;
 }
 
-/* What this one adds goes around what was there. */
-static enum bt_err wrap(struct bt_token_template *inner, const struct reading *r)
-{
-    const struct bt_token_template *outer = &r->found;
-    if (inner->before_count + outer->before_count > BT_TEMPLATE_IDS ||
-        inner->behind_count + outer->behind_count > BT_TEMPLATE_IDS)
-        return bt_fail(r->diag, BT_EINPUT, "%s: more than %d special tokens on a side are not supported",
-                       r->where->text, BT_TEMPLATE_IDS);
-    memmove(inner->before + outer->before_count, inner->before, inner->before_count * sizeof *inner->before);
-    memcpy(inner->before, outer->before, outer->before_count * sizeof *inner->before);
-    memcpy(inner->behind + inner->behind_count, outer->behind, outer->behind_count * sizeof *inner->behind);
-    inner->before_count += outer->before_count;
-    inner->behind_count += outer->behind_count;
-    return BT_OK;
-}
-
 static enum bt_err read_template(const json_t *value, const struct bt_where *where, int32_t vocab_size,
                                  struct bt_token_template *ret_template, struct bt_diag *diag)
 {
     struct bt_where list, place;
     json_t *pieces, *special_tokens;
-    struct reading r = {.where = where, .vocab_size = vocab_size, .diag = diag};
+    struct reading r = {.where = where, .vocab_size = vocab_size, .found = ret_template, .diag = diag};
+    if (ret_template->read)
+        return bt_fail(diag, BT_EINPUT, "%s: a second TemplateProcessing is not supported", where->text);
+    ret_template->read = true;
     enum bt_err err = bt_field_array(value, "single", where, &pieces, diag);
     if (!err)
         err = bt_field_object(value, "special_tokens", where, &special_tokens, diag);
@@ -100,7 +87,7 @@ static enum bt_err read_template(const json_t *value, const struct bt_where *whe
     }
     if (!err && !r.seen_text)
         return bt_fail(diag, BT_EINPUT, "%s: the sequence A is missing", list.text);
-    return err ? err : wrap(ret_template, &r);
+    return err;
 }
 
 static enum bt_err read_one(const json_t *value, const struct bt_where *where, int32_t vocab_size,

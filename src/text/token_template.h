@@ -9,6 +9,7 @@
 struct bt_token_template { /* zeroed: adds nothing */
     int32_t before[BT_TEMPLATE_IDS], behind[BT_TEMPLATE_IDS];
     size_t before_count, behind_count;
+    bool read; /* from a TemplateProcessing */
 };
 
 /* value: the field, or NULL or null. Ids are below vocab_size. Only what is said of single texts is read. */

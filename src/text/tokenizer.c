@@ -20,8 +20,10 @@ void bt_tokenizer_close(struct bt_tokenizer *t)
     bt_token_decoder_finish(&t->decoder);
     bt_added_tree_finish(&t->raw);
     bt_added_tree_finish(&t->normalized);
-    for (size_t i = 0; i < t->added_count; i++)
+    for (size_t i = 0; i < t->added_count; i++) {
         bt_free(t->added[i].content);
+        bt_free(t->added[i].shown);
+    }
     bt_free(t->added);
     bt_free(t->flags);
     bt_token_table_finish(&t->tokens);

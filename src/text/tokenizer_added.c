@@ -53,28 +53,57 @@ static enum bt_err number(struct bt_tokenizer *t, const struct bt_added_token *t
     return BT_OK;
 }
 
-/* Special ones first: of equal spellings (after normalising) the first one counts. */
-static enum bt_err plant(struct bt_tokenizer *t, bool special, struct bt_normalizer_scratch *scratch,
+/* A normalized token is decoded as what normalising makes of it. */
+static enum bt_err keep_shown(struct bt_tokenizer *t, struct bt_added_token *token, const char *spelling, size_t size,
+                              struct bt_diag *diag)
+{
+    if (size == token->size && !memcmp(spelling, token->content, size))
+        return BT_OK;
+    t->flags[token->id] |= BT_TOKEN_SHOWN;
+    token->shown_size = size;
+    token->shown = bt_strndup(spelling, size);
+    return token->shown ? BT_OK : bt_fail_nomem(diag);
+}
+
+static enum bt_err plant(struct bt_tokenizer *t, struct bt_added_token *token, struct bt_normalizer_scratch *scratch,
                          const struct bt_where *where, struct bt_diag *diag)
+{
+    const char *spelling = token->content;
+    size_t size = token->size;
+    enum bt_err err = BT_OK;
+    if (token->normalized)
+        err = bt_normalizer_run(&t->normalizer, scratch, spelling, size, &spelling, &size, diag);
+    if (!err && size == 0)
+        return bt_fail(diag, BT_EINPUT, "%s: nothing is left of the token '%.80s' by normalising it", where->text,
+                       token->content);
+    if (!err)
+        err = keep_shown(t, token, spelling, size, diag);
+    if (!err && !bt_added_tree_add(token->normalized ? &t->normalized : &t->raw, spelling, size, token))
+        err = bt_fail_nomem(diag);
+    return err;
+}
+
+/* Of equal spellings (after normalising) the first one counts; Hugging Face's library leaves that to chance. */
+static enum bt_err plant_all(struct bt_tokenizer *t, const struct bt_where *where, struct bt_diag *diag)
+{
+    struct bt_normalizer_scratch scratch = {0};
+    enum bt_err err = BT_OK;
+    for (size_t i = 0; !err && i < t->added_count; i++)
+        err = plant(t, &t->added[i], &scratch, where, diag);
+    bt_normalizer_scratch_finish(&scratch);
+    return err;
+}
+
+/* Hugging Face's library leaves out what is spelled, as it is shown, like a special token. */
+static void mark_skipped(struct bt_tokenizer *t)
 {
     for (size_t i = 0; i < t->added_count; i++) {
         const struct bt_added_token *token = &t->added[i];
-        if (token->special != special)
-            continue;
-        const char *spelling = token->content;
-        size_t size = token->size;
-        if (token->normalized) {
-            const enum bt_err err = bt_normalizer_run(&t->normalizer, scratch, spelling, size, &spelling, &size, diag);
-            if (err)
-                return err;
-        }
-        if (size == 0)
-            return bt_fail(diag, BT_EINPUT, "%s[%zu]: nothing is left of '%.80s' by normalising it", where->text, i,
-                           token->content);
-        if (!bt_added_tree_add(token->normalized ? &t->normalized : &t->raw, spelling, size, token))
-            return bt_fail_nomem(diag);
+        const int32_t same =
+            token->shown ? bt_token_table_find(&t->tokens, token->shown, token->shown_size) : token->id;
+        if (same >= 0 && (t->flags[same] & BT_TOKEN_SPECIAL))
+            t->flags[token->id] |= BT_TOKEN_SKIPPED;
     }
-    return BT_OK;
 }
 
 static enum bt_err read_list(const json_t *list, const struct bt_where *where, struct bt_tokenizer *t,
@@ -95,7 +124,6 @@ enum bt_err bt_tokenizer_read_added(const json_t *root, const struct bt_where *f
                                     struct bt_diag *diag)
 {
     const json_t *list = json_object_get(root, "added_tokens");
-    struct bt_normalizer_scratch scratch = {0};
     struct bt_where where;
     bt_where_at(&where, file, "added_tokens");
     if (!bt_field_is_null(root, "added_tokens") && !json_is_array(list))
@@ -106,9 +134,8 @@ enum bt_err bt_tokenizer_read_added(const json_t *root, const struct bt_where *f
         return bt_fail_nomem(diag);
     enum bt_err err = read_list(list, &where, t, diag);
     if (!err)
-        err = plant(t, true, &scratch, &where, diag);
+        err = plant_all(t, &where, diag);
     if (!err)
-        err = plant(t, false, &scratch, &where, diag);
-    bt_normalizer_scratch_finish(&scratch);
+        mark_skipped(t);
     return err;
 }

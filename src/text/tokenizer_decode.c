@@ -30,13 +30,24 @@ void bt_token_stream_destroy(struct bt_token_stream *stream)
     bt_free(stream);
 }
 
+/* What a token gives to the decoder. */
+static const char *shown(const struct bt_tokenizer *t, int32_t id, size_t *ret_size)
+{
+    for (size_t i = 0; (t->flags[id] & BT_TOKEN_SHOWN) && i < t->added_count; i++)
+        if (t->added[i].id == id) {
+            *ret_size = t->added[i].shown_size;
+            return t->added[i].shown;
+        }
+    return bt_token_table_at(&t->tokens, id, ret_size);
+}
+
 static enum bt_err put_id(struct bt_token_stream *stream, int32_t id, struct bt_diag *diag)
 {
     const struct bt_tokenizer *t = stream->tokenizer;
     size_t size;
-    if (stream->skip_special && bt_tokenizer_is_special(t, id))
+    if (stream->skip_special && (t->flags[id] & BT_TOKEN_SKIPPED))
         return BT_OK;
-    const char *token = bt_token_table_at(&t->tokens, id, &size);
+    const char *token = shown(t, id, &size);
     return bt_token_decoder_put(&t->decoder, &stream->decoding, token, size, &stream->out) ? BT_OK
                                                                                            : bt_fail_nomem(diag);
 }

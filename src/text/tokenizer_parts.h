@@ -10,7 +10,7 @@
 #include "text/token_template.h"
 #include "text/tokenizer.h"
 
-enum { BT_TOKEN_SPECIAL = 1, BT_TOKEN_ADDED = 2 };
+enum { BT_TOKEN_ADDED = 1, BT_TOKEN_SPECIAL = 2, BT_TOKEN_SKIPPED = 4, BT_TOKEN_SHOWN = 8 };
 
 struct bt_tokenizer {
     uint64_t hash;
