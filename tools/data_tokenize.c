@@ -12,6 +12,7 @@
 #include "options.h"
 #include "text/shard_set.h"
 #include "text/tokenize.h"
+#include "text/utf8.h"
 #include "train/progress.h"
 
 #define BAR_COLUMNS 30
@@ -119,6 +120,19 @@ static void print_report(const struct bt_tokenize_options *options, const struct
     printf(", %s.json\n", options->prefix);
 }
 
+/* The manifest, which is JSON, holds all of these. */
+static enum bt_err check_utf8(const struct request *r, const struct bt_command_line *line, struct bt_diag *diag)
+{
+    const char *const texts[] = {r->tokenizer, r->key, r->separator ? r->separator : "", r->out};
+    const size_t count = sizeof texts / sizeof texts[0];
+    for (size_t i = 0; i < count + line->operand_count; i++) {
+        const char *text = i < count ? texts[i] : line->operands[i - count];
+        if (bt_utf8_valid(text, strlen(text)) < strlen(text))
+            return bt_fail(diag, BT_EUSAGE, "\"%s\" is not UTF-8, which names in the manifest have to be", text);
+    }
+    return BT_OK;
+}
+
 static enum bt_err check(const struct request *r, const struct bt_command_line *line, struct bt_diag *diag)
 {
     if (!r->tokenizer)
@@ -135,7 +149,7 @@ static enum bt_err check(const struct request *r, const struct bt_command_line *
     if (r->threads > BT_THREADS_MAX)
         return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d",
                        r->threads, BT_THREADS_MAX);
-    return BT_OK;
+    return check_utf8(r, line, diag);
 }
 
 static enum bt_err tokenize(const struct request *r, const struct bt_command_line *line,

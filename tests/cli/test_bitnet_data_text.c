@@ -139,6 +139,8 @@ static void test_usage(void **state)
         "--separator=");
     RUN(2, "", "--after: found \"x\", expected a token id, eos or none", "tokenize", "--tokenizer=.", "--out=x",
         "a.txt", "--after=x");
+    RUN(2, "", "is not UTF-8, which names in the manifest have to be", "tokenize", "--tokenizer=.", "--out=x",
+        "\xff.txt");
     RUN(2, "", "found 0 files, expected one token shard", "inspect");
     RUN(2, "", "--documents needs --tokenizer FOLDER", "inspect", "x.bin", "--documents=1");
     RUN(2, "", "--validation SHARE|COUNT is missing", "split", "--out=x", "a.jsonl");
