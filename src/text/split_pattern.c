@@ -74,9 +74,7 @@ static const char *foreign_construct(const struct rewrite *r)
 {
     const char *at = r->text.at + r->at;
     if (r->in_class)
-        return at[0] == '[' && at[1] != ':'   ? "a class inside a class"
-               : at[0] == '&' && at[1] == '&' ? "'&&' in a class"
-                                              : NULL;
+        return at[0] == '[' ? "a class inside a class" : at[0] == '&' && at[1] == '&' ? "'&&' in a class" : NULL;
     /* '+' behind {n,m} makes it possessive in one and repeats it in the other */
     if (at[0] == '}' && at[1] == '+')
         return "'}+'";

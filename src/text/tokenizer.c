@@ -30,6 +30,23 @@ void bt_tokenizer_close(struct bt_tokenizer *t)
     bt_free(t);
 }
 
+/* What stands at the front of the input is, for Hugging Face's library, also the character behind one that a normalizer
+ * prepended. No model has both, so here the two are not told apart. */
+static enum bt_err check_first(const struct bt_tokenizer *t, const struct bt_where *where, struct bt_diag *diag)
+{
+    bool prepends = false;
+    for (size_t i = 0; i < t->normalizer.count; i++)
+        prepends |= t->normalizer.steps[i].kind == BT_NORMALIZE_PREPEND;
+    for (size_t i = 1; prepends && i < t->pre.count; i++)
+        if (t->pre.steps[i].kind == BT_PRE_METASPACE && t->pre.steps[i].prepend == BT_PREPEND_FIRST)
+            return bt_fail(
+                diag, BT_EINPUT,
+                "%s: Metaspace with prepend_scheme first, behind another step and a normalizer with Prepend, "
+                "is not supported",
+                where->text);
+    return BT_OK;
+}
+
 /* The vocabulary needs to know the normalizer (for added tokens) and the pre_tokenizer (for the alphabet); the
  * template needs to know the vocabulary. */
 static enum bt_err read_root(const json_t *root, const char *what, struct bt_tokenizer *t, struct bt_diag *diag)
@@ -43,6 +60,8 @@ static enum bt_err read_root(const json_t *root, const char *what, struct bt_tok
     bt_where_at(&where, &top, "pre_tokenizer");
     if (!err)
         err = bt_pre_tokenizer_read(json_object_get(root, "pre_tokenizer"), &where, &t->pre, diag);
+    if (!err)
+        err = check_first(t, &where, diag);
     if (!err)
         err = bt_tokenizer_read_model(root, &top, t, diag);
     if (!err)
