@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "config/nearest.h"
 #include "data_commands.h"
 #include "options.h"
@@ -10,7 +11,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv); /* NULL: not supported yet */
 } commands[] = {
-    {"generate", bt_data_generate}, {"tokenize", NULL}, {"inspect", NULL}, {"split", NULL}, {"train-tokenizer", NULL},
+    {"generate", bt_data_generate}, {"tokenize", bt_data_tokenize}, {"inspect", bt_data_inspect},
+    {"split", bt_data_split},       {"train-tokenizer", NULL},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -19,7 +21,10 @@ static const struct bt_program program = {
     .usage = "bitnet-data COMMAND [OPTION]...\n       bitnet-data COMMAND --help",
     .purpose = "Commands:\n"
                "  generate    documents of a probabilistic grammar, with the exact loss that is the best possible\n"
-               "Not supported yet: tokenize, inspect, split, train-tokenizer.",
+               "  tokenize    text files to token shards\n"
+               "  inspect     what a token shard holds\n"
+               "  split       a validation part held out of text files\n"
+               "Not supported yet: train-tokenizer.",
 };
 
 static enum bt_err unknown_command(const char *word, struct bt_diag *diag)
@@ -45,6 +50,24 @@ static int without_command(int argc, char **argv, struct bt_diag *diag)
         return bt_program_version(&program);
     return bt_program_end(&program, err ? err : bt_fail(diag, BT_EUSAGE, "a command is missing; --help lists them all"),
                           diag);
+}
+
+int bt_data_command(const struct bt_program *of, int argc, char **argv,
+                    enum bt_err (*run)(void *request, const struct bt_command_line *line, struct bt_diag *diag),
+                    void *request)
+{
+    struct bt_diag diag = {""};
+    struct bt_command_line line = {.operands = bt_zalloc((size_t)argc, sizeof *line.operands)};
+    enum bt_err err = line.operands ? bt_options_parse(of, argc, argv, &line, &diag) : bt_fail_nomem(&diag);
+    int status;
+    if (!err && line.help)
+        status = bt_program_help(of);
+    else if (!err && line.version)
+        status = bt_program_version(of);
+    else
+        status = bt_program_end(of, err ? err : run(request, &line, &diag), &diag);
+    bt_free(line.operands);
+    return status;
 }
 
 int main(int argc, char **argv)

@@ -23,6 +23,9 @@ enum bt_err bt_out_open(const char *path, struct bt_out **ret_out, struct bt_dia
 /* The same for path + ".tmp", which closing renames to path: the old file stays whole until the new one is. */
 enum bt_err bt_out_replace(const char *path, struct bt_out **ret_out, struct bt_diag *diag);
 enum bt_err bt_out_write(struct bt_out *out, const void *data, size_t size, struct bt_diag *diag);
+/* Puts other bytes in the place of `size` that were written already, `at` bytes from the beginning: for a header that
+ * knows what comes after it. The hash stays that of what bt_out_write was given. */
+enum bt_err bt_out_patch(struct bt_out *out, uint64_t at, const void *data, size_t size, struct bt_diag *diag);
 /* Flushes, syncs and closes; always frees out. bt_out_hash is the XXH3-64 of all that was written so far. */
 enum bt_err bt_out_close(struct bt_out *out, struct bt_diag *diag);
 void bt_out_abandon(struct bt_out *out); /* closes without syncing, removes a ".tmp"; takes NULL */

@@ -82,7 +82,8 @@ static json_t *parse_text(const char *text, size_t size, json_error_t *error, bo
     return value;
 }
 
-enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag)
+enum bt_err bt_json_parse_at(const char *text, size_t size, const char *what, uint64_t line, json_t **ret_value,
+                             struct bt_diag *diag)
 {
     json_error_t error;
     bool nomem;
@@ -90,10 +91,15 @@ enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_
     if (nomem)
         return bt_fail_nomem(diag);
     if (!value)
-        return bt_fail(diag, BT_EINPUT, "%s: line %d, column %d: not valid JSON: %s", what, error.line, error.column,
-                       error.text);
+        return bt_fail(diag, BT_EINPUT, "%s: line %llu, column %d: not valid JSON: %s", what,
+                       (unsigned long long)line + (unsigned long long)error.line - 1, error.column, error.text);
     *ret_value = value;
     return BT_OK;
+}
+
+enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag)
+{
+    return bt_json_parse_at(text, size, what, 1, ret_value, diag);
 }
 
 enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *diag)

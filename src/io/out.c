@@ -120,6 +120,15 @@ enum bt_err bt_out_write(struct bt_out *out, const void *data, size_t size, stru
     return BT_OK;
 }
 
+enum bt_err bt_out_patch(struct bt_out *out, uint64_t at, const void *data, size_t size, struct bt_diag *diag)
+{
+    enum bt_err err = flush(out, diag);
+    if (!err)
+        err = bt_sys_pwrite(out->fd, out->path, data, size, at, diag);
+    out->failed |= err != BT_OK;
+    return err;
+}
+
 uint64_t bt_out_hash(const struct bt_out *out)
 {
     return XXH3_64bits_digest(&out->hash);

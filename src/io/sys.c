@@ -86,6 +86,21 @@ enum bt_err bt_sys_writev(int fd, const char *path, struct iovec *parts, int cou
     return BT_OK;
 }
 
+enum bt_err bt_sys_pwrite(int fd, const char *path, const void *data, size_t size, uint64_t at, struct bt_diag *diag)
+{
+    for (const char *bytes = data; size > 0;) {
+        const ssize_t done = told_to_fail("write", path) ? -1 : pwrite(fd, bytes, size, (off_t)at);
+        if (done < 0 && errno != EINTR)
+            return bt_sys_fail(diag, BT_EIO, path, "write");
+        if (done > 0) {
+            bytes += done;
+            size -= (size_t)done;
+            at += (uint64_t)done;
+        }
+    }
+    return BT_OK;
+}
+
 enum bt_err bt_sys_sync(int fd, const char *path, struct bt_diag *diag)
 {
     int failed;

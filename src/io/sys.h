@@ -20,6 +20,7 @@ enum bt_err bt_sys_open(const char *path, int flags, int *ret_fd, struct bt_diag
 enum bt_err bt_sys_write(int fd, const char *path, const void *data, size_t size, struct bt_diag *diag);
 /* One writev(2) where the kernel takes it whole. parts is changed. */
 enum bt_err bt_sys_writev(int fd, const char *path, struct iovec *parts, int count, struct bt_diag *diag);
+enum bt_err bt_sys_pwrite(int fd, const char *path, const void *data, size_t size, uint64_t at, struct bt_diag *diag);
 enum bt_err bt_sys_sync(int fd, const char *path, struct bt_diag *diag);
 enum bt_err bt_sys_truncate(int fd, const char *path, uint64_t size, struct bt_diag *diag);
 enum bt_err bt_sys_rename(const char *from, const char *to, struct bt_diag *diag);

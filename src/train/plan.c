@@ -51,7 +51,7 @@ static void add_rows(struct bt_stage_plan *s, const struct bt_rows *rows)
 static enum bt_err plan_data(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
     struct bt_stage_data data = {0};
-    const enum bt_err err = bt_stage_open_data(p->run, s->stage, p->model->config, &data, diag);
+    const enum bt_err err = bt_stage_open_data(p->run, s->stage, p->model, &data, diag);
     if (err)
         return err;
     s->updates = data.updates;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "train/compute_choice.h"
 #include "train/evaluate.h"
+#include "train/shard_manifest.h"
 
 enum { STAGE1_ROWS = 4 }; /* rows of a forward pass: memory here stays well below training's */
 
@@ -26,6 +27,10 @@ enum bt_err bt_conversion_open_data(const struct bt_run *run, const struct bt_lo
     if (!err && !bt_is_bitnet_model(from) && stage1->insert_subln && stage1->subln_init == BT_SUBLN_CALIBRATED)
         err = bt_rows_open_calibration(data->train, data->train_count, options.seq, options.vocab_size, &d.calibration,
                                        diag);
+    if (!err)
+        err = bt_check_shard_tokenizer(d.validation, from->path, diag);
+    if (!err)
+        err = bt_check_shard_tokenizer(d.calibration, from->path, diag);
     if (err)
         bt_conversion_close_data(&d);
     else

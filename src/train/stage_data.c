@@ -1,5 +1,6 @@
 /* The data of a training stage: opened, held apart, counted. */
 #include "config/check.h"
+#include "train/shard_manifest.h"
 #include "train/stages.h"
 
 struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,
@@ -68,15 +69,19 @@ static enum bt_err check_updates(const struct bt_cfg_train_stage *config, enum b
     return err;
 }
 
-enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *model,
+enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage, const struct bt_loaded_model *model,
                                struct bt_stage_data *ret_data, struct bt_diag *diag)
 {
     const struct bt_cfg_data *data = bt_train_config_data(run->config, stage);
-    const struct bt_rows_options options = bt_stage_rows_options(run, stage, data, model);
+    const struct bt_rows_options options = bt_stage_rows_options(run, stage, data, model->config);
     struct bt_stage_data d = {0};
     enum bt_err err = bt_rows_open(data->train, data->train_count, &options, &d.train, diag);
     if (!err && data->validation_count)
         err = bt_rows_open(data->validation, data->validation_count, &options, &d.validation, diag);
+    if (!err)
+        err = bt_check_shard_tokenizer(d.train, model->path, diag);
+    if (!err)
+        err = bt_check_shard_tokenizer(d.validation, model->path, diag);
     if (!err)
         err = check_held_out(&d, diag);
     if (!err)

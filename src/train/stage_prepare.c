@@ -147,7 +147,7 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
     if (!s->checkpoints)
         return bt_fail_nomem(diag);
     if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) ||
-        (err = bt_stage_open_data(s->run, s->stage, s->model->config, &s->data, diag)) || (err = list_files(s, diag)) ||
+        (err = bt_stage_open_data(s->run, s->stage, s->model, &s->data, diag)) || (err = list_files(s, diag)) ||
         (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
         return err;
     s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;

@@ -46,9 +46,9 @@ struct bt_stage_data {
     struct bt_rows *train, *validation; /* validation may be NULL */
     int64_t updates;                    /* N: max_steps, or as many as total_tokens takes, rounded up */
 };
-/* Opens it and checks all that depends on it: no validation file is trained on (BT_EUSAGE), learning rate and lambda
- * are defined for N updates. */
-enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *model,
+/* Opens it and checks all that depends on it: shards and model are of one tokenizer as far as files tell, no validation
+ * file is trained on (BT_EUSAGE), learning rate and lambda are defined for N updates. */
+enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage, const struct bt_loaded_model *model,
                                struct bt_stage_data *ret_data, struct bt_diag *diag);
 void bt_stage_close_data(struct bt_stage_data *data); /* takes a zeroed one */
 

@@ -173,6 +173,43 @@ static void test_ids_outside_the_vocabulary(void **state)
     refuses(3, "other.bin: token 1 has the id 64", "--set=data.train=[{path: other.bin}]");
 }
 
+/* A manifest beside a shard that it lists, naming a tokenizer of this hash. */
+static void write_manifest(const char *hash)
+{
+    world_write(
+        &world, "made.json",
+        test_format("{\"kind\": \"token shards\", \"tokenizer\": {\"path\": \"elsewhere\", \"xxh3_64\": \"%s\"}, "
+                    "\"shards\": [{\"file\": \"made-000000.bin\"}]}",
+                    hash));
+}
+
+/* Shards whose manifest names another tokenizer than the one in the model folder, wherever they are used. */
+static void test_shards_of_another_tokenizer(void **state)
+{
+    static const char sentence[] = "made-000000.bin was made with another tokenizer: its manifest names elsewhere";
+    uint64_t hash, size;
+    struct bt_diag diag = {""};
+    (void)state;
+    write_shard("made-000000.bin", 600, 5);
+    write_manifest("0123456789abcdef");
+    refuses(3, sentence, "--set=data.train=[{path: train.bin}, {path: made-000000.bin}]");
+    refuses(3, sentence, "--set=data.validation=[{path: made-000000.bin}]");
+    refuses(3, sentence, "--set=stage2.data={train: [{path: made-000000.bin}]}");
+    write_manifest("0123");
+    refuses(3, "made.json: \"tokenizer\" has no path, or no xxh3_64", "--set=data.train=[{path: made-000000.bin}]");
+    TEST_OK(bt_file_hash(world_path(&world, "start/tokenizer.json"), &hash, &size, &diag), diag);
+    write_manifest(test_format("%016llx", (unsigned long long)hash));
+    WORLD_RUN_WITH(&world, "--set=stages=[stage1, stage2]", "--set=model={path: start}", "--dry-run",
+                   "--set=data.validation=[{path: made-000000.bin}]");
+    world_expect(&world, 0);
+    write_manifest("0123456789abcdef");
+    world_remove(&world, "start/tokenizer.json"); /* nothing to compare with */
+    WORLD_RUN_WITH(&world, "--set=stages=[stage1, stage2]", "--set=model={path: start}", "--dry-run",
+                   "--set=data.validation=[{path: made-000000.bin}]");
+    world_expect(&world, 0);
+    fresh_model(NULL);
+}
+
 static void test_malformed_shards(void **state)
 {
     (void)state;
@@ -231,6 +268,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_configs_that_do_not_fit, fresh_model),
         cmocka_unit_test_setup(test_missing_data, fresh_model),
         cmocka_unit_test_setup(test_ids_outside_the_vocabulary, fresh_model),
+        cmocka_unit_test_setup(test_shards_of_another_tokenizer, fresh_model),
         cmocka_unit_test_setup(test_malformed_shards, fresh_model),
         cmocka_unit_test_setup(test_data_without_rows, fresh_model),
         cmocka_unit_test_setup(test_diverged, fresh_model),

@@ -1,0 +1,191 @@
+#include "text/manifest.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+
+#define KIND        "token shards"
+#define NUMBER_SIZE (sizeof "-000000.bin" - 1)
+
+char *bt_manifest_shard_path(const char *prefix, size_t i)
+{
+    return bt_sprintf("%s-%06zu.bin", prefix, i);
+}
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static json_t *hash_value(uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return json_string(text);
+}
+
+static json_t *id_value(int32_t id)
+{
+    return id == BT_NO_TOKEN ? json_null() : json_integer(id);
+}
+
+/* Appends the value, taking it; NULL stands for memory that is out. */
+static bool append(json_t *array, json_t *value)
+{
+    return value && !json_array_append_new(array, value);
+}
+
+static json_t *shard_value(const char *prefix, size_t i, const struct bt_shard_entry *shard)
+{
+    char *path = bt_manifest_shard_path(prefix, i);
+    json_t *value = path ? json_pack("{s:s, s:I, s:I, s:I, s:o}", "file", name_of(path), "tokens",
+                                     (json_int_t)shard->tokens, "documents", (json_int_t)shard->documents, "bytes",
+                                     (json_int_t)shard->bytes, "xxh3_64", hash_value(shard->hash))
+                         : NULL;
+    bt_free(path);
+    return value;
+}
+
+static json_t *shard_list(const char *prefix, const struct bt_manifest *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < m->shard_count; i++)
+        if (!append(list, shard_value(prefix, i, &m->shards[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static json_t *input_list(const struct bt_manifest *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < m->input_count; i++) {
+        const struct bt_input *input = bt_documents_input(m->documents, i);
+        if (!append(list, json_pack("{s:s, s:I, s:I, s:o}", "path", input->path, "bytes", (json_int_t)input->bytes,
+                                    "documents", (json_int_t)input->records, "xxh3_64", hash_value(input->hash)))) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *totals(const struct bt_manifest *m)
+{
+    struct bt_shard_entry sum = {0};
+    for (size_t i = 0; i < m->shard_count; i++) {
+        sum.tokens += m->shards[i].tokens;
+        sum.documents += m->shards[i].documents;
+        sum.bytes += m->shards[i].bytes;
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "tokens", (json_int_t)sum.tokens, "documents",
+                     (json_int_t)sum.documents, "bytes", (json_int_t)sum.bytes, "skipped", (json_int_t)m->skipped,
+                     "empty", (json_int_t)m->empty);
+}
+
+static json_t *tokenizer_value(const struct bt_manifest *m)
+{
+    return json_pack("{s:s, s:o, s:i}", "path", m->tokenizer_path, "xxh3_64", hash_value(m->tokenizer_hash),
+                     "vocab_size", (int)m->vocab_size);
+}
+
+static json_t *options_value(const struct bt_manifest *m)
+{
+    return json_pack("{s:I, s:s, s:o, s:s}", "shard_tokens", (json_int_t)m->shard_tokens, "key", m->key, "separator",
+                     m->separator ? json_string(m->separator) : json_null(), "on_error", m->skip ? "skip" : "stop");
+}
+
+static json_t *manifest_value(const char *prefix, const struct bt_manifest *m)
+{
+    return json_pack("{s:s, s:i, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:o}", "kind", KIND, "version", 1, "tokenizer",
+                     tokenizer_value(m), "token_bytes", (int)m->width, "separators", "before",
+                     id_value(m->separators.before), "after", id_value(m->separators.after), "options",
+                     options_value(m), "totals", totals(m), "shards", shard_list(prefix, m), "inputs", input_list(m));
+}
+
+enum bt_err bt_manifest_write(const char *prefix, const struct bt_manifest *manifest, struct bt_diag *diag)
+{
+    char *path = bt_sprintf("%s.json", prefix);
+    json_t *value = manifest_value(prefix, manifest);
+    const enum bt_err err = path && value ? bt_json_replace(path, value, diag) : bt_fail_nomem(diag);
+    json_decref(value);
+    bt_free(path);
+    return err;
+}
+
+/* PREFIX.json for PREFIX-000003.bin; *ret_path stays NULL for any other name. */
+static enum bt_err manifest_path(const char *shard_path, char **ret_path, struct bt_diag *diag)
+{
+    const size_t length = strlen(shard_path);
+    const char *number = shard_path + (length > NUMBER_SIZE ? length - NUMBER_SIZE : length);
+    if (*number != '-' || strcmp(number + 7, ".bin"))
+        return BT_OK;
+    for (int i = 1; i < 7; i++)
+        if (!isdigit((unsigned char)number[i]))
+            return BT_OK;
+    *ret_path = bt_sprintf("%.*s.json", (int)(number - shard_path), shard_path);
+    return *ret_path ? BT_OK : bt_fail_nomem(diag);
+}
+
+static bool lists(const json_t *manifest, const char *name)
+{
+    const json_t *shard;
+    size_t i;
+    json_array_foreach(json_object_get(manifest, "shards"), i, shard)
+    {
+        const char *file = json_string_value(json_object_get(shard, "file"));
+        if (file && !strcmp(file, name))
+            return true;
+    }
+    return false;
+}
+
+static int32_t separator_of(const json_t *manifest, const char *key)
+{
+    const json_t *id = json_object_get(json_object_get(manifest, "separators"), key);
+    return json_is_integer(id) ? (int32_t)json_integer_value(id) : BT_NO_TOKEN;
+}
+
+static enum bt_err read_origin(const char *path, const json_t *manifest, const char *shard_name,
+                               struct bt_shard_origin *ret_origin, struct bt_diag *diag)
+{
+    const char *kind = json_string_value(json_object_get(manifest, "kind"));
+    const json_t *tokenizer = json_object_get(manifest, "tokenizer");
+    const char *hash = json_string_value(json_object_get(tokenizer, "xxh3_64"));
+    const char *name = json_string_value(json_object_get(tokenizer, "path"));
+    if (!kind || strcmp(kind, KIND) || !lists(manifest, shard_name)) /* another file of that name */
+        return BT_OK;
+    if (!hash || strlen(hash) != 16 || strspn(hash, "0123456789abcdef") != 16 || !name)
+        return bt_fail(diag, BT_EINPUT, "%s: \"tokenizer\" has no path, or no xxh3_64 of 16 hexadecimal digits", path);
+    *ret_origin = (struct bt_shard_origin){
+        .known = true,
+        .tokenizer_hash = strtoull(hash, NULL, 16),
+        .separators = {.before = separator_of(manifest, "before"), .after = separator_of(manifest, "after")}};
+    snprintf(ret_origin->tokenizer, sizeof ret_origin->tokenizer, "%s", name);
+    return BT_OK;
+}
+
+enum bt_err bt_manifest_find(const char *shard_path, struct bt_shard_origin *ret_origin, struct bt_diag *diag)
+{
+    struct bt_shard_origin origin = {0};
+    char *path = NULL;
+    json_t *manifest = NULL;
+    enum bt_err err = manifest_path(shard_path, &path, diag);
+    if (!err && path && bt_file_exists(path)) {
+        err = bt_json_read(path, &manifest, diag);
+        if (!err)
+            err = read_origin(path, manifest, name_of(shard_path), &origin, diag);
+    }
+    json_decref(manifest);
+    bt_free(path);
+    if (!err)
+        *ret_origin = origin;
+    return err;
+}

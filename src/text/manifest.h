@@ -1,0 +1,52 @@
+/* text/manifest.h - what token shards were made of: PREFIX.json beside PREFIX-000000.bin and those after it.
+ *
+ * The file is written last: where it stands, its shards are whole. */
+#ifndef BT_TEXT_MANIFEST_H
+#define BT_TEXT_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "text/documents.h"
+#include "text/separators.h"
+
+struct bt_shard_entry {
+    uint64_t tokens, documents; /* documents that begin in it */
+    uint64_t bytes;             /* of their text, UTF-8 */
+    uint64_t hash;              /* XXH3-64 of the file */
+};
+
+struct bt_manifest {
+    const char *tokenizer_path;
+    uint64_t tokenizer_hash; /* XXH3-64 of tokenizer.json */
+    int32_t vocab_size;
+    unsigned width; /* bytes of a token */
+    struct bt_separators separators;
+    uint64_t shard_tokens;
+    const char *key, *separator; /* of documents; separator may be NULL */
+    bool skip;                   /* documents that could not be read were left out: `skipped` of them */
+    uint64_t skipped, empty;
+    const struct bt_shard_entry *shards;
+    size_t shard_count;
+    const struct bt_documents *documents; /* the inputs, read to their end */
+    size_t input_count;
+};
+
+/* PREFIX-000003.bin; NULL when memory is out. */
+char *bt_manifest_shard_path(const char *prefix, size_t i);
+/* Replaces PREFIX.json. */
+enum bt_err bt_manifest_write(const char *prefix, const struct bt_manifest *manifest, struct bt_diag *diag);
+
+/* What a shard's manifest says; known is false when there is none, or it does not list the shard. */
+struct bt_shard_origin {
+    bool known;
+    uint64_t tokenizer_hash;
+    struct bt_separators separators;
+    char tokenizer[256]; /* its path, cut */
+};
+/* BT_EINPUT when there is a manifest that cannot be read. */
+enum bt_err bt_manifest_find(const char *shard_path, struct bt_shard_origin *ret_origin, struct bt_diag *diag);
+
+#endif

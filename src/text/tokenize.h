@@ -1,0 +1,51 @@
+/* text/tokenize.h - text files to token shards, on all processors.
+ *
+ * Batches of documents are read, encoded and written at the same time, one behind the other: every thread encodes
+ * documents of one batch while one of them reads the next and one writes the last. The shards do not depend on the
+ * number of threads, and memory on the size of the files only where a single document is large. */
+#ifndef BT_TEXT_TOKENIZE_H
+#define BT_TEXT_TOKENIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "text/separators.h"
+#include "text/tokenizer.h"
+
+struct bt_tokenize_progress {
+    uint64_t position, size; /* bytes of the input files, compressed: read, and of all */
+    uint64_t documents, bytes, tokens;
+};
+
+struct bt_tokenize_options { /* all borrowed */
+    const struct bt_tokenizer *tokenizer;
+    const char *tokenizer_path; /* for the manifest */
+    struct bt_separators separators;
+    const char *const *inputs;
+    size_t input_count;
+    const char *key, *separator; /* text/documents.h */
+    const char *prefix;
+    uint64_t shard_tokens;
+    bool skip; /* leave out what cannot be read, and count it, in place of stopping */
+    int threads;
+    void (*progress)(void *context, const struct bt_tokenize_progress *progress); /* after each batch; may be NULL */
+    void *context;
+};
+
+struct bt_tokenize_report {
+    struct bt_tokenize_progress done;
+    size_t shards;
+    unsigned width; /* bytes of a token */
+    uint64_t empty; /* documents without text, left out */
+    uint64_t skipped;
+    char first_skipped[512]; /* why the first of them could not be read, cut */
+};
+
+/* Writes PREFIX-000000.bin ... and PREFIX.json. A failure leaves what stood there before, unless it comes while the
+ * finished files are renamed. BT_EINPUT names file and line of a document that is not text. */
+enum bt_err bt_tokenize(const struct bt_tokenize_options *options, struct bt_tokenize_report *ret_report,
+                        struct bt_diag *diag);
+
+#endif

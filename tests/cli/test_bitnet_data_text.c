@@ -1,0 +1,198 @@
+/* bitnet-data tokenize, inspect and split as a user meets them: what they write, what they say, how they exit. */
+#include "run_program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compressed.h"
+
+static const char *program; /* an absolute path */
+static char *folder;
+
+static int make_world(void **state)
+{
+    static const char jsonl[] = "{\"text\":\"ab\"}\n{\"body\":\"c\",\"text\":\"cde\"}\n{\"text\":\"f\"}\n";
+    struct test_output output = {0};
+    (void)state;
+    folder = test_make_dir();
+    test_run_expect(0, &output, program, "generate", "--tokenizer", folder, NULL);
+    test_output_free(&output);
+    test_write_file(test_format("%s/a.jsonl", folder), jsonl, sizeof jsonl - 1);
+    test_write_file(test_format("%s/a.txt", folder), "ab\n--\ncde\n--\nf\n", 15);
+    return 0;
+}
+
+static int finish_world(void **state)
+{
+    (void)state;
+    test_remove_dir(folder);
+    return 0;
+}
+
+/* Runs the program in the folder. The arguments end with NULL. */
+static void run(struct test_output *output, const char *const *arguments)
+{
+    const char *argv[24] = {program};
+    size_t count = 1;
+    for (; *arguments; arguments++)
+        argv[count++] = *arguments;
+    const struct test_program p = {.argv = argv, .directory = folder};
+    test_run(&p, output);
+}
+
+/* out and err: what they must contain. */
+static void expect(int exit_code, const char *out, const char *err, const char *const *arguments)
+{
+    struct test_output output = {0};
+    run(&output, arguments);
+    if (output.exit_code != exit_code || !strstr(output.out, out) || !strstr(output.err, err))
+        fail_msg("exit %d\nout: %s\nerr: %s\nexpected %d, \"%s\" and \"%s\"", output.exit_code, output.out, output.err,
+                 exit_code, out, err);
+    test_output_free(&output);
+}
+
+#define RUN(exit_code, out, err, ...) expect(exit_code, out, err, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_tokenize_and_inspect(void **state)
+{
+    (void)state;
+    RUN(0, "documents   3, 6 bytes of text", "tokens/s on 1 thread\n", "tokenize", "--tokenizer", ".", "--out", "sub/x",
+        "a.jsonl", "--threads=1");
+    RUN(0,
+        "separators  256 before, 257 after (of the manifest)\ndocuments   3, of 3 to 5 tokens, 4.0 on average; the "
+        "longest is number 1\n",
+        "", "inspect", "sub/x-000000.bin");
+    RUN(0, "\ndocument 0, 4 tokens\n<|bos|>ab<|eos|>\n\ndocument 1, 5 tokens\n<|bos|>cde<|eos|>\n", "", "inspect",
+        "sub/x-000000.bin", "--tokenizer=.", "--documents=2");
+    RUN(0, "documents   3, of 3 to 5", "", "inspect", "sub/x-000000.bin", "--tokenizer=.", "--after=none");
+    RUN(0, "written     y-000000.bin to -000002.bin, y.json", "", "tokenize", "--tokenizer=.", "--out=y", "a.txt",
+        "--separator=--", "--shard-tokens", "5", "--quiet");
+}
+
+/* The same shards from .txt and .jsonl, compressed or not. */
+static void test_forms_are_alike(void **state)
+{
+    static const char *const names[] = {"a.jsonl", "a.txt", "b.jsonl.gz", "b.txt.zst"};
+    size_t size, packed, want_size = 0;
+    unsigned char *want = NULL;
+    (void)state;
+    for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
+        if (i >= 2) {
+            unsigned char *data = test_read_file(test_format("%s/%s", folder, names[i - 2]), &size);
+            unsigned char *made = i == 2 ? test_gzip(data, size, &packed) : test_zstd(data, size, &packed);
+            test_write_file(test_format("%s/%s", folder, names[i]), made, packed);
+            free(made);
+            free(data);
+        }
+        RUN(0, "tokens      12", "", "tokenize", "--tokenizer=.", "--out=x", "--separator=--", names[i]);
+        unsigned char *got = test_read_file(test_format("%s/x-000000.bin", folder), &size);
+        if (!want) {
+            want = got;
+            want_size = size;
+            continue;
+        }
+        assert_int_equal(size, want_size);
+        assert_memory_equal(got, want, size);
+        free(got);
+    }
+    free(want);
+}
+
+static void test_errors_of_inputs(void **state)
+{
+    (void)state;
+    test_write_file(test_format("%s/bad.jsonl", folder), "{\"text\":\"x\"}\n{\"text\":\n{\"text\":\"y\"}\n", 35);
+    RUN(3, "", "bitnet-data tokenize: bad.jsonl: line 2, column", "tokenize", "--tokenizer=.", "--out=x", "bad.jsonl");
+    RUN(0, "skipped     1 that could not be read, the first: bad.jsonl: line 2, column", "", "tokenize",
+        "--tokenizer=.", "--out=x", "bad.jsonl", "--on-error=skip");
+    RUN(3, "", "absent.txt: cannot open", "tokenize", "--tokenizer=.", "--out=x", "absent.txt");
+    RUN(3, "", "a.bin: the name ends neither in .txt nor in .jsonl", "tokenize", "--tokenizer=.", "--out=x", "a.bin");
+    RUN(3, "", "the object has no key \"body\"", "tokenize", "--tokenizer=.", "--out=x", "a.jsonl", "--key=body");
+    RUN(3, "", "absent: cannot open", "tokenize", "--tokenizer=absent", "--out=x", "a.jsonl");
+    RUN(3, "", "absent.bin: cannot open", "inspect", "absent.bin");
+}
+
+static void test_another_tokenizer_is_refused(void **state)
+{
+    size_t size;
+    (void)state;
+    RUN(0, "", "", "tokenize", "--tokenizer=.", "--out=x", "a.jsonl");
+    unsigned char *json = test_read_file(test_format("%s/tokenizer.json", folder), &size);
+    json[size] = ' '; /* in the place of the NUL: the same tokenizer in other bytes */
+    test_write_file(test_format("%s/tokenizer.json", folder), json, size + 1);
+    RUN(3, "", "x-000000.bin was made with another tokenizer: its manifest names .", "inspect", "x-000000.bin",
+        "--tokenizer=.");
+    free(json);
+}
+
+static void test_usage(void **state)
+{
+    (void)state;
+    RUN(2, "", "--tokenizer FOLDER is missing", "tokenize", "a.txt");
+    RUN(2, "", "--out PREFIX is missing", "tokenize", "--tokenizer=.", "a.txt");
+    RUN(2, "", "no input is named", "tokenize", "--tokenizer=.", "--out=x");
+    RUN(2, "", "--shard-tokens: found 2147483648, expected at most", "tokenize", "--tokenizer=.", "--out=x", "a.txt",
+        "--shard-tokens=2147483648");
+    RUN(2, "", "--threads: found 99999", "tokenize", "--tokenizer=.", "--out=x", "a.txt", "--threads=99999");
+    RUN(2, "", "--separator: expected the text of one line", "tokenize", "--tokenizer=.", "--out=x", "a.txt",
+        "--separator=");
+    RUN(2, "", "--after: found \"x\", expected a token id, eos or none", "tokenize", "--tokenizer=.", "--out=x",
+        "a.txt", "--after=x");
+    RUN(2, "", "is not UTF-8, which names in the manifest have to be", "tokenize", "--tokenizer=.", "--out=x",
+        "\xff.txt");
+    RUN(2, "", "found 0 files, expected one token shard", "inspect");
+    RUN(2, "", "--documents needs --tokenizer FOLDER", "inspect", "x.bin", "--documents=1");
+    RUN(2, "", "--validation SHARE|COUNT is missing", "split", "--out=x", "a.jsonl");
+    RUN(2, "", "--validation: found \"1.5\", expected a share", "split", "--out=x", "a.jsonl", "--validation=1.5");
+    RUN(2, "", "--validation: found \"0\", expected a share", "split", "--out=x", "a.jsonl", "--validation=0");
+    RUN(2, "", "x.bin: token shards cannot be split yet", "split", "--out=x", "x.bin", "--validation=1");
+    RUN(2, "", "--separator LINE is missing", "split", "--out=x", "a.txt", "--validation=1");
+    RUN(0, "--shard-tokens N", "", "tokenize", "--help");
+    RUN(0, "--documents N", "", "inspect", "--help");
+    RUN(0, "--validation SHARE|COUNT", "", "split", "--help");
+}
+
+static void test_split(void **state)
+{
+    (void)state;
+    RUN(0, "train       2 documents, sub/y-train.jsonl\nvalidation  1 documents, sub/y-validation.jsonl\n", "", "split",
+        "--validation=1", "--out=sub/y", "a.jsonl");
+    size_t train, validation;
+    free(test_read_file(test_format("%s/sub/y-train.jsonl", folder), &train));
+    free(test_read_file(test_format("%s/sub/y-validation.jsonl", folder), &validation));
+    assert_int_equal(train + validation,
+                     strlen("{\"text\":\"ab\"}{\"body\":\"c\",\"text\":\"cde\"}{\"text\":\"f\"}") + 3);
+    test_write_file(test_format("%s/a-train.jsonl", folder), "{\"text\":\"x\"}", 12);
+    RUN(2, "", "--out: a-train.jsonl is an input", "split", "--validation=1", "--out=a", "a.jsonl", "a-train.jsonl");
+}
+
+/* The progress of a log is plain lines, that of a bar is drawn over and wiped. */
+static void test_progress(void **state)
+{
+    struct test_output output = {0};
+    (void)state;
+    run(&output, (const char *const[]){"tokenize", "--tokenizer=.", "--out=x", "a.jsonl", NULL});
+    assert_null(strchr(output.err, '\r'));
+    test_output_free(&output);
+    run(&output, (const char *const[]){"tokenize", "--tokenizer=.", "--out=x", "a.jsonl", "--quiet", NULL});
+    assert_string_equal(output.err, "");
+    test_output_free(&output);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_tokenize_and_inspect, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_forms_are_alike, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_errors_of_inputs, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_progress, make_world, finish_world),
+    };
+    if (argc != 2)
+        return 2;
+    program = argv[1];
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,229 @@
+/* bitnet-data tokenize - text files to token shards. */
+#include <inttypes.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "config/train_config.h"
+#include "data_commands.h"
+#include "options.h"
+#include "text/shard_set.h"
+#include "text/tokenize.h"
+#include "text/utf8.h"
+#include "train/progress.h"
+
+#define BAR_COLUMNS 30
+#define BAR_EVERY   0.1  /* seconds */
+#define LINE_EVERY  10.0 /* seconds */
+
+struct request {
+    const char *tokenizer, *out, *before, *after, *key, *separator, *on_error, *progress;
+    uint64_t shard_tokens, threads;
+};
+
+struct screen { /* where progress goes: stderr */
+    bool bar, lines, bar_shown;
+    double started, last;
+};
+
+static void clear_bar(struct screen *screen)
+{
+    if (screen->bar_shown)
+        fputs("\r\033[K", stderr);
+    screen->bar_shown = false;
+}
+
+/* "[####------]  41% " when the size of the inputs is known. */
+static void draw_bar(const struct bt_tokenize_progress *p)
+{
+    char bar[BAR_COLUMNS + 1];
+    fputs("\r\033[K", stderr);
+    if (!p->size)
+        return;
+    const double done = p->position < p->size ? (double)p->position / (double)p->size : 1.0;
+    memset(bar, '-', BAR_COLUMNS);
+    memset(bar, '#', (size_t)(done * BAR_COLUMNS));
+    bar[BAR_COLUMNS] = '\0';
+    fprintf(stderr, "[%s] %3d%% ", bar, (int)(100 * done));
+}
+
+/* "1.2 GB, 35.1 MB/s, 310M tokens, 9.02M tokens/s" */
+static void say_amounts(const struct screen *screen, const struct bt_tokenize_progress *p)
+{
+    char bytes[32], byte_rate[32], tokens[32], token_rate[32];
+    const double elapsed = omp_get_wtime() - screen->started, seconds = elapsed > 1e-3 ? elapsed : 1e-3;
+    bt_format_bytes(bytes, sizeof bytes, p->bytes);
+    bt_format_bytes(byte_rate, sizeof byte_rate, (uint64_t)((double)p->bytes / seconds));
+    bt_format_rate(tokens, sizeof tokens, (double)p->tokens);
+    bt_format_rate(token_rate, sizeof token_rate, (double)p->tokens / seconds);
+    fprintf(stderr, "%s, %s/s, %s tokens, %s tokens/s", bytes, byte_rate, tokens, token_rate);
+}
+
+static void show_progress(void *context, const struct bt_tokenize_progress *p)
+{
+    struct screen *screen = context;
+    const double now = omp_get_wtime();
+    if ((!screen->bar && !screen->lines) || now - screen->last < (screen->bar ? BAR_EVERY : LINE_EVERY))
+        return;
+    screen->last = now;
+    if (screen->bar)
+        draw_bar(p);
+    say_amounts(screen, p);
+    if (screen->lines)
+        fputc('\n', stderr);
+    fflush(stderr);
+    screen->bar_shown = screen->bar;
+}
+
+static void say_rates(const struct screen *screen, const struct bt_tokenize_progress *p, int threads)
+{
+    say_amounts(screen, p);
+    fprintf(stderr, " on %d thread%s\n", threads, threads == 1 ? "" : "s");
+}
+
+static void choose_progress(struct screen *screen, const char *style, bool quiet)
+{
+    const bool terminal = isatty(STDERR_FILENO);
+    screen->bar = !quiet && (!strcmp(style, "bar") || (!strcmp(style, "auto") && terminal));
+    screen->lines = !quiet && (!strcmp(style, "lines") || (!strcmp(style, "auto") && !terminal));
+    screen->started = screen->last = omp_get_wtime();
+}
+
+static void print_separators(const struct bt_separators *s, const struct bt_tokenizer *tokenizer)
+{
+    printf("separators  ");
+    if (s->before != BT_NO_TOKEN)
+        printf("%" PRId32 " \"%s\" before", s->before, bt_tokenizer_token(tokenizer, s->before));
+    if (s->before != BT_NO_TOKEN && s->after != BT_NO_TOKEN)
+        printf(", ");
+    if (s->after != BT_NO_TOKEN)
+        printf("%" PRId32 " \"%s\" after", s->after, bt_tokenizer_token(tokenizer, s->after));
+    printf("%s each document\n", s->before == BT_NO_TOKEN && s->after == BT_NO_TOKEN ? "none around" : "");
+}
+
+static void print_report(const struct bt_tokenize_options *options, const struct bt_tokenize_report *r)
+{
+    print_separators(&options->separators, options->tokenizer);
+    printf("documents   %" PRIu64 ", %" PRIu64 " bytes of text\n", r->done.documents, r->done.bytes);
+    if (r->empty)
+        printf("left out    %" PRIu64 " empty\n", r->empty);
+    if (r->skipped)
+        printf("skipped     %" PRIu64 " that could not be read, the first: %s\n", r->skipped, r->first_skipped);
+    printf("tokens      %" PRIu64 ", %.3f bytes a token, %u bytes each\n", r->done.tokens,
+           (double)r->done.bytes / (double)r->done.tokens, r->width);
+    printf("written     %s-000000.bin", options->prefix);
+    if (r->shards > 1)
+        printf(" to -%06zu.bin", r->shards - 1);
+    printf(", %s.json\n", options->prefix);
+}
+
+/* The manifest, which is JSON, holds all of these. */
+static enum bt_err check_utf8(const struct request *r, const struct bt_command_line *line, struct bt_diag *diag)
+{
+    const char *const texts[] = {r->tokenizer, r->key, r->separator ? r->separator : "", r->out};
+    const size_t count = sizeof texts / sizeof texts[0];
+    for (size_t i = 0; i < count + line->operand_count; i++) {
+        const char *text = i < count ? texts[i] : line->operands[i - count];
+        if (bt_utf8_valid(text, strlen(text)) < strlen(text))
+            return bt_fail(diag, BT_EUSAGE, "\"%s\" is not UTF-8, which names in the manifest have to be", text);
+    }
+    return BT_OK;
+}
+
+static enum bt_err check(const struct request *r, const struct bt_command_line *line, struct bt_diag *diag)
+{
+    if (!r->tokenizer)
+        return bt_fail(diag, BT_EUSAGE, "--tokenizer FOLDER is missing");
+    if (!r->out)
+        return bt_fail(diag, BT_EUSAGE, "--out PREFIX is missing");
+    if (!line->operand_count)
+        return bt_fail(diag, BT_EUSAGE, "no input is named; .txt and .jsonl files were expected");
+    if (r->separator && (!*r->separator || strchr(r->separator, '\n')))
+        return bt_fail(diag, BT_EUSAGE, "--separator: expected the text of one line");
+    if (r->shard_tokens > BT_SHARD_TOKENS_MAX)
+        return bt_fail(diag, BT_EUSAGE, "--shard-tokens: found %" PRIu64 ", expected at most %" PRIu64, r->shard_tokens,
+                       BT_SHARD_TOKENS_MAX);
+    if (r->threads > BT_THREADS_MAX)
+        return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d",
+                       r->threads, BT_THREADS_MAX);
+    return check_utf8(r, line, diag);
+}
+
+static enum bt_err tokenize(const struct request *r, const struct bt_command_line *line,
+                            const struct bt_tokenizer *tokenizer, struct bt_diag *diag)
+{
+    struct screen screen = {0};
+    struct bt_tokenize_report report;
+    struct bt_tokenize_options options = {.tokenizer = tokenizer,
+                                          .tokenizer_path = r->tokenizer,
+                                          .inputs = line->operands,
+                                          .input_count = line->operand_count,
+                                          .key = r->key,
+                                          .separator = r->separator,
+                                          .prefix = r->out,
+                                          .shard_tokens = r->shard_tokens,
+                                          .skip = !strcmp(r->on_error, "skip"),
+                                          .threads = r->threads ? (int)r->threads : bt_cpu_count(),
+                                          .progress = show_progress,
+                                          .context = &screen};
+    enum bt_err err = bt_separators_choose(r->tokenizer, tokenizer, r->before, r->after, &options.separators, diag);
+    if (err)
+        return err;
+    choose_progress(&screen, r->progress, line->quiet);
+    err = bt_tokenize(&options, &report, diag);
+    clear_bar(&screen);
+    if (err)
+        return err;
+    if (!line->quiet)
+        say_rates(&screen, &report.done, options.threads);
+    print_report(&options, &report);
+    return BT_OK;
+}
+
+static enum bt_err run(void *request, const struct bt_command_line *line, struct bt_diag *diag)
+{
+    const struct request *r = request;
+    struct bt_tokenizer *tokenizer = NULL;
+    enum bt_err err = check(r, line, diag);
+    if (!err)
+        err = bt_tokenizer_open(r->tokenizer, &tokenizer, diag);
+    if (!err)
+        err = tokenize(r, line, tokenizer, diag);
+    bt_tokenizer_close(tokenizer);
+    return err;
+}
+
+int bt_data_tokenize(int argc, char **argv)
+{
+    struct request r = {.key = "text", .on_error = "stop", .progress = "auto", .shard_tokens = 100000000};
+    const struct bt_option options[] = {
+        {"tokenizer", "FOLDER", BT_OPTION_TEXT, &r.tokenizer, 0, "a model folder, or a tokenizer.json"},
+        {"out", "PREFIX", BT_OPTION_TEXT, &r.out, 0,
+         "write PREFIX-000000.bin and so on, and PREFIX.json; replaces an earlier set of that name"},
+        {"separator", "LINE", BT_OPTION_TEXT, &r.separator, 0,
+         "the line that ends a document of a .txt file; without it a file is one document"},
+        {"key", "NAME", BT_OPTION_TEXT, &r.key, 0, "what a document is called in a .jsonl file (text)"},
+        {"before", "ID|bos|none", BT_OPTION_TEXT, &r.before, 0, "put before each document (BOS if there is one)"},
+        {"after", "ID|eos|none", BT_OPTION_TEXT, &r.after, 0,
+         "put after each document (EOS if there is one that is not before it)"},
+        {"shard-tokens", "N", BT_OPTION_NUMBER, &r.shard_tokens, 1, "tokens of a shard at most (100000000)"},
+        {"on-error", "stop|skip", BT_OPTION_CHOICE, &r.on_error, 0, "what a document that cannot be read does (stop)"},
+        {"threads", "N", BT_OPTION_NUMBER, &r.threads, 1, "(all processors); the shards are the same for any number"},
+        {"progress", "auto|bar|lines|none", BT_OPTION_CHOICE, &r.progress, 0,
+         "(auto: a bar on a terminal, else lines)"},
+    };
+    const struct bt_program program = {
+        .name = "bitnet-data tokenize",
+        .usage = "bitnet-data tokenize --tokenizer FOLDER --out PREFIX [OPTION]... FILE...",
+        .purpose =
+            "Turns documents into token shards (llm.c's layout) for training. A FILE is .txt, or .jsonl with a JSON\n"
+            "object a line, each also with .gz or .zst after it. A document is never cut in two, unless it is\n"
+            "longer than a shard. Files are renamed into place when all is done.",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0],
+    };
+    return bt_data_command(&program, argc, argv, run, &r);
+}
