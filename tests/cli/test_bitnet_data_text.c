@@ -193,6 +193,6 @@ int main(int argc, char **argv)
     };
     if (argc != 2)
         return 2;
-    program = argv[1];
+    program = realpath(argv[1], NULL); /* it is started from another folder */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
