@@ -292,7 +292,8 @@ static void test_decode_pieces(void **state)
     struct small_file file = {.vocab = "a ▁ ▁a <0xC3> <0xA9> <0x0A> ▁▁ <0xZZ>",
                               .decoder =
                                   "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
-                                  "\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":"
+                                  "\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
+                                  "{\"type\":\"Fuse\"},{\"type\":"
                                   "\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"};
     (void)state;
     CHECK_DECODED(&file, "a a", 2, 2);
