@@ -117,6 +117,11 @@ static void test_metaspace(void **state)
     check_metaspace("always", "true", "▁a", "▁a");
     small_refuse(&(struct small_file){.vocab = "a", .pre = "{\"type\":\"Metaspace\",\"replacement\":\"▁▁\"}"},
                  "one character");
+    small_refuse(
+        &(struct small_file){.vocab = "a",
+                             .normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"\"}",
+                             .pre = "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"first\"}"},
+        "prepend_scheme first");
 }
 
 /* The pieces of a text, seen by the tokens that whole words are. */
