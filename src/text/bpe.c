@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "text/utf8.h"
 
-#define MARK "\xE2\x96\x81" /* ▁, for a space in SentencePiece's spelling */
-
 bool bt_bpe_reserve_merges(struct bt_bpe *bpe, size_t count)
 {
     size_t slots = 16;
@@ -76,7 +74,7 @@ static bool make_whole(struct bt_bpe *bpe)
 static bool has_inner_mark(const char *spelling, size_t size)
 {
     for (size_t at = 1; at + 3 <= size; at++)
-        if (!memcmp(spelling + at, MARK, 3) && (at < 3 || memcmp(spelling + at - 3, MARK, 3) != 0))
+        if (!memcmp(spelling + at, BT_BPE_MARK, 3) && (at < 3 || memcmp(spelling + at - 3, BT_BPE_MARK, 3) != 0))
             return true;
     return false;
 }
@@ -86,7 +84,7 @@ static bool has_inner_mark(const char *spelling, size_t size)
  * characters on both sides could be fused. */
 static bool can_cut_at_marks(const struct bt_bpe *bpe)
 {
-    if (bpe->letters || bpe->ignore_merges || bt_bpe_find(bpe, MARK, 3) < 0)
+    if (bpe->letters || bpe->ignore_merges || bt_bpe_find(bpe, BT_BPE_MARK, 3) < 0)
         return false;
     for (size_t i = 0; i <= bpe->merge_mask; i++) {
         const struct bt_merge *merge = &bpe->merges[i];

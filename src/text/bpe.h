@@ -10,6 +10,8 @@
 #include "text/token_table.h"
 #include "text/tokenizer.h"
 
+#define BT_BPE_MARK "\xE2\x96\x81" /* '▁', for a space in SentencePiece's spelling */
+
 struct bt_bpe {
     const struct bt_token_table *tokens; /* as the file spells them, those of the model first; borrowed */
     int32_t count;                       /* of the model's tokens */

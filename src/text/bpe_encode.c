@@ -7,9 +7,9 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "text/buffer.h"
 #include "text/utf8.h"
 
-#define MARK        "\xE2\x96\x81"
 #define SHORT       32 /* symbols: a scan of so few ranks is faster than a heap */
 #define NO_RANK     UINT32_MAX
 #define CACHE_WORDS 16384
@@ -337,11 +337,11 @@ static bool encode_word(const struct bt_bpe *bpe, struct bt_bpe_scratch *s, cons
 static size_t next_cut(const char *word, size_t size, size_t from)
 {
     for (;;) {
-        const char *mark = from < size ? memmem(word + from, size - from, MARK, 3) : NULL;
+        const char *mark = from < size ? bt_find(word + from, size - from, BT_BPE_MARK, 3) : NULL;
         if (!mark)
             return size;
         const size_t at = (size_t)(mark - word);
-        if (at < 3 || memcmp(mark - 3, MARK, 3) != 0)
+        if (at < 3 || memcmp(mark - 3, BT_BPE_MARK, 3) != 0)
             return at;
         from = at + 3;
     }

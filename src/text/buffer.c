@@ -30,12 +30,26 @@ bool bt_buffer_put(struct bt_buffer *buffer, const char *bytes, size_t size)
     return true;
 }
 
+/* What is looked for is mostly one character, which memchr finds faster than memmem; memmem is linear for any. */
+const char *bt_find(const char *text, size_t size, const char *what, size_t what_size)
+{
+    const char *end = text + size;
+    if (what_size > 4)
+        return memmem(text, size, what, what_size);
+    while ((size_t)(end - text) >= what_size && (text = memchr(text, what[0], (size_t)(end - text) - what_size + 1))) {
+        if (!memcmp(text, what, what_size))
+            return text;
+        text++;
+    }
+    return NULL;
+}
+
 bool bt_buffer_replace(struct bt_buffer *buffer, const char *text, size_t size, const char *from, size_t from_size,
                        const char *to, size_t to_size)
 {
     const char *end = text + size;
     for (;;) {
-        const char *hit = memmem(text, (size_t)(end - text), from, from_size);
+        const char *hit = bt_find(text, (size_t)(end - text), from, from_size);
         if (!bt_buffer_put(buffer, text, (size_t)((hit ? hit : end) - text)))
             return false;
         if (!hit)

@@ -16,6 +16,8 @@ bool bt_buffer_put(struct bt_buffer *buffer, const char *bytes, size_t size);
 /* Every `from` (not empty) in a text becomes `to`, appended; from left to right, without overlap. */
 bool bt_buffer_replace(struct bt_buffer *buffer, const char *text, size_t size, const char *from, size_t from_size,
                        const char *to, size_t to_size);
+/* The first place of `what` (not empty) in a text, or NULL. */
+const char *bt_find(const char *text, size_t size, const char *what, size_t what_size);
 void bt_buffer_finish(struct bt_buffer *buffer);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "text/utf8.h"
 
 #define BOS_TEXT "<|bos|>"
 #define EOS_TEXT "<|eos|>"
@@ -24,33 +25,12 @@ size_t bt_bytes_decode(const int32_t *ids, size_t count, char *out)
     return size;
 }
 
-/* The byte-level alphabet of GPT-2: printable characters of Latin-1 stand for themselves, the other 68 bytes in
- * increasing order for U+0100 and on. */
-static unsigned alphabet_code(unsigned byte, unsigned *next_other)
-{
-    const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    return printable ? byte : (*next_other)++;
-}
-
-/* UTF-8 of a code below U+0800. */
-static void put_utf8(unsigned code, char out[3])
-{
-    if (code < 0x80) {
-        *out++ = (char)code;
-    } else {
-        *out++ = (char)(0xc0 | code >> 6);
-        *out++ = (char)(0x80 | (code & 0x3f));
-    }
-    *out = '\0';
-}
-
 static json_t *make_vocab(void)
 {
     json_t *vocab = json_object();
-    unsigned next_other = 0x100;
     for (unsigned byte = 0; vocab && byte < 256; byte++) {
-        char text[3];
-        put_utf8(alphabet_code(byte, &next_other), text);
+        char text[5] = "";
+        bt_utf8_put(bt_byte_to_letter((unsigned char)byte), text);
         if (json_object_set_new(vocab, text, json_integer(byte))) {
             json_decref(vocab);
             return NULL;

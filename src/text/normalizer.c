@@ -120,7 +120,7 @@ static bool changes_nothing(const struct bt_normalizer *normalizer, const struct
     case BT_NORMALIZE_NFC:
         return bt_nfc_quick_prefix(normalizer->nfc, text, size) == size;
     case BT_NORMALIZE_REPLACE:
-        return !memmem(text, size, step->from, step->from_size);
+        return !bt_find(text, size, step->from, step->from_size);
     case BT_NORMALIZE_PREPEND:
         break;
     }

@@ -129,7 +129,7 @@ static enum bt_err cut_marks(struct cutter *cutter, const struct bt_pre_step *st
 {
     size_t start = 0;
     while (start < size) {
-        const char *next = memmem(cutter->text + start + 1, size - start - 1, step->mark, step->mark_size);
+        const char *next = bt_find(cutter->text + start + 1, size - start - 1, step->mark, step->mark_size);
         const size_t end = next ? (size_t)(next - cutter->text) : size;
         const enum bt_err err = emit(cutter, start, end);
         if (err)

@@ -133,7 +133,7 @@ static enum bt_err rewrite(struct rewrite *r, const struct bt_where *where, stru
 static enum bt_err fail_compile(struct bt_diag *diag, const struct bt_where *where, int code, size_t offset)
 {
     char message[256];
-    if (code == PCRE2_ERROR_NOMEMORY || code == 121 /* "failed to allocate heap memory" in the compiler's numbers */)
+    if (code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAP_FAILED)
         return bt_fail_nomem(diag);
     pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
     return bt_fail(diag, BT_EINPUT, "%s: this is no valid pattern: %s at byte %zu, with \\s and \\S written out",

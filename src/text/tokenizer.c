@@ -30,20 +30,24 @@ void bt_tokenizer_close(struct bt_tokenizer *t)
     bt_free(t);
 }
 
-/* What stands at the front of the input is, for Hugging Face's library, also the character behind one that a normalizer
- * prepended. No model has both, so here the two are not told apart. */
+/* Hugging Face's library asks which character of the input a piece began with. Where a normalizer deletes, that is none
+ * at the front any more; behind a prepended character, it is the front a second time. No model has either, so here the
+ * front is simply where a text begins. */
 static enum bt_err check_first(const struct bt_tokenizer *t, const struct bt_where *where, struct bt_diag *diag)
 {
-    bool prepends = false;
-    for (size_t i = 0; i < t->normalizer.count; i++)
-        prepends |= t->normalizer.steps[i].kind == BT_NORMALIZE_PREPEND;
-    for (size_t i = 1; prepends && i < t->pre.count; i++)
-        if (t->pre.steps[i].kind == BT_PRE_METASPACE && t->pre.steps[i].prepend == BT_PREPEND_FIRST)
-            return bt_fail(
-                diag, BT_EINPUT,
-                "%s: Metaspace with prepend_scheme first, behind another step and a normalizer with Prepend, "
-                "is not supported",
-                where->text);
+    bool prepends = false, deletes = false;
+    for (size_t i = 0; i < t->normalizer.count; i++) {
+        const struct bt_normalizer_step *step = &t->normalizer.steps[i];
+        prepends |= step->kind == BT_NORMALIZE_PREPEND;
+        deletes |= step->kind == BT_NORMALIZE_REPLACE && step->to_size == 0;
+    }
+    for (size_t i = 0; i < t->pre.count; i++)
+        if (t->pre.steps[i].kind == BT_PRE_METASPACE && t->pre.steps[i].prepend == BT_PREPEND_FIRST &&
+            (deletes || (prepends && i > 0)))
+            return bt_fail(diag, BT_EINPUT,
+                           "%s: Metaspace with prepend_scheme first is not supported with a normalizer that deletes "
+                           "characters, nor behind another step with one that prepends some",
+                           where->text);
     return BT_OK;
 }
 

@@ -26,7 +26,7 @@ bool bt_code_is_space(uint32_t code);  /* White_Space */
 bool bt_code_is_number(uint32_t code); /* Nd, Nl, No */
 bool bt_code_is_word(uint32_t code);   /* Alphabetic, M, Nd, Pc, Join_Control: \w of UTS #18 */
 
-/* The alphabet of byte-level BPE: a printable character for every byte (interop: GPT-2's bytes_to_unicode). */
+/* The alphabet of byte-level BPE: a printable character for every byte, as GPT-2's bytes_to_unicode has it. */
 uint32_t bt_byte_to_letter(unsigned char byte);
 int bt_letter_to_byte(uint32_t code); /* -1: not of the alphabet */
 

@@ -164,7 +164,7 @@ static void test_corruptions(void **state)
     const uint64_t key = bt_rng_key(5, "corruptions");
     uint64_t at = 0;
     (void)state;
-    for (size_t round = 0; round < 6000; round++) {
+    for (size_t round = 0; round < 2500; round++) {
         char *spoiled = malloc(size);
         assert_non_null(spoiled);
         memcpy(spoiled, json, size);

@@ -117,6 +117,11 @@ static void test_metaspace(void **state)
     check_metaspace("always", "true", "▁a", "▁a");
     small_refuse(&(struct small_file){.vocab = "a", .pre = "{\"type\":\"Metaspace\",\"replacement\":\"▁▁\"}"},
                  "one character");
+    small_refuse(
+        &(struct small_file){.vocab = "a",
+                             .normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"\"}",
+                             .pre = "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"first\"}"},
+        "prepend_scheme first");
 }
 
 /* The pieces of a text, seen by the tokens that whole words are. */
@@ -292,7 +297,8 @@ static void test_decode_pieces(void **state)
     struct small_file file = {.vocab = "a ▁ ▁a <0xC3> <0xA9> <0x0A> ▁▁ <0xZZ>",
                               .decoder =
                                   "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
-                                  "\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":"
+                                  "\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
+                                  "{\"type\":\"Fuse\"},{\"type\":"
                                   "\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"};
     (void)state;
     CHECK_DECODED(&file, "a a", 2, 2);
