@@ -75,6 +75,8 @@ void world_make(struct train_world *world, int argc, char **argv)
         setenv("TMPDIR", "/dev/shm", 0);
     setenv("OMP_WAIT_POLICY", "passive", 1); /* threads that spin take a busy machine from each other */
     leave_leaks_to_gcc();
+    if (WORLD_IS_SLOW)
+        print_message("built with sanitizers: of the many places for a fault, some\n");
     *world = (struct train_world){.dir = test_make_dir()};
     assert_true(argc > 1);
     world->program = realpath(argv[1], NULL); /* it is started from another folder */
