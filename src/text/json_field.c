@@ -123,3 +123,24 @@ enum bt_err bt_fail_type(struct bt_diag *diag, const struct bt_where *where, con
     return bt_fail(diag, BT_EINPUT, "%s: the type '%.80s' is not supported here; supported are %s", where->text, type,
                    supported);
 }
+
+enum bt_err bt_field_replace(const json_t *value, const struct bt_where *where, struct bt_json_text *ret_from,
+                             struct bt_json_text *ret_to, struct bt_diag *diag)
+{
+    json_t *pattern;
+    struct bt_where inner;
+    enum bt_err err = bt_field_text(value, "content", where, ret_to, diag);
+    if (!err)
+        err = bt_field_object(value, "pattern", where, &pattern, diag);
+    if (err)
+        return err;
+    bt_where_key(&inner, where, "pattern");
+    if (json_object_get(pattern, "Regex"))
+        return bt_fail(diag, BT_EINPUT, "%s: Replace with a Regex is not supported here, only with a String",
+                       inner.text);
+    if ((err = bt_field_text(pattern, "String", &inner, ret_from, diag)))
+        return err;
+    if (ret_from->size == 0)
+        return bt_fail(diag, BT_EINPUT, "%s.String: this is empty, expected what is to be replaced", inner.text);
+    return BT_OK;
+}

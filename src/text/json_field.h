@@ -40,4 +40,8 @@ enum bt_err bt_json_type(const json_t *value, const struct bt_where *where, cons
 /* A type that is not supported, by name. */
 enum bt_err bt_fail_type(struct bt_diag *diag, const struct bt_where *where, const char *type, const char *supported);
 
+/* What a Replace step replaces (from, never empty) and puts there (to); one with a Regex is refused. */
+enum bt_err bt_field_replace(const json_t *value, const struct bt_where *where, struct bt_json_text *ret_from,
+                             struct bt_json_text *ret_to, struct bt_diag *diag);
+
 #endif

@@ -34,23 +34,11 @@ static enum bt_err read_prepend(const json_t *value, const struct bt_where *wher
 static enum bt_err read_replace(const json_t *value, const struct bt_where *where, struct bt_normalizer_step *step,
                                 struct bt_diag *diag)
 {
-    json_t *pattern;
-    struct bt_where inner;
     struct bt_json_text from, to;
     step->kind = BT_NORMALIZE_REPLACE;
-    enum bt_err err = bt_field_text(value, "content", where, &to, diag);
-    if (!err)
-        err = bt_field_object(value, "pattern", where, &pattern, diag);
+    enum bt_err err = bt_field_replace(value, where, &from, &to, diag);
     if (err)
         return err;
-    bt_where_key(&inner, where, "pattern");
-    if (json_object_get(pattern, "Regex"))
-        return bt_fail(diag, BT_EINPUT, "%s: Replace with a Regex is not supported here, only with a String",
-                       inner.text);
-    if ((err = bt_field_text(pattern, "String", &inner, &from, diag)))
-        return err;
-    if (from.size == 0)
-        return bt_fail(diag, BT_EINPUT, "%s.String: this is empty, expected what is to be replaced", inner.text);
     if (!(err = keep(&step->from, &step->from_size, from, diag)))
         err = keep(&step->to, &step->to_size, to, diag);
     return err;

@@ -24,22 +24,10 @@ static enum bt_err read_character(const json_t *value, const char *key, const st
 static enum bt_err read_replace(const json_t *value, const struct bt_where *where, struct bt_token_decoder *decoder,
                                 struct bt_diag *diag)
 {
-    json_t *pattern;
     struct bt_json_text from, to;
-    struct bt_where inner;
-    enum bt_err err = bt_field_text(value, "content", where, &to, diag);
-    if (!err)
-        err = bt_field_object(value, "pattern", where, &pattern, diag);
+    const enum bt_err err = bt_field_replace(value, where, &from, &to, diag);
     if (err)
         return err;
-    bt_where_key(&inner, where, "pattern");
-    if (json_object_get(pattern, "Regex"))
-        return bt_fail(diag, BT_EINPUT, "%s: Replace with a Regex is not supported here, only with a String",
-                       inner.text);
-    if ((err = bt_field_text(pattern, "String", &inner, &from, diag)))
-        return err;
-    if (from.size == 0)
-        return bt_fail(diag, BT_EINPUT, "%s.String: this is empty, expected what is to be replaced", inner.text);
     if (decoder->replace_count == BT_DECODER_REPLACES)
         return bt_fail(diag, BT_EINPUT, "%s: more than %d Replace are not supported", where->text, BT_DECODER_REPLACES);
     struct bt_replace *replace = &decoder->replaces[decoder->replace_count++];
