@@ -13,6 +13,7 @@ struct bt_batch {
     int32_t *labels;   /* (n) already shifted; BT_IGNORE_LABEL where there is nothing to predict */
     int32_t *position; /* (n) RoPE position: 0 at the first token of each document (or piece) */
     int32_t *first;    /* (n) index within the row of the first token of the same document: what attention may see */
+    int32_t *used;     /* (rows) tokens in front of a row's padding; NULL: no row has any */
     size_t tokens;     /* without padding */
     size_t label_count;
 };

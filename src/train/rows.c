@@ -240,6 +240,8 @@ static void fill_piece(const struct bt_source *source, const struct bt_piece *pi
 /* Padding from token `at` on. Each one is a document of its own, which costs attention the least. */
 static void pad_row(struct bt_batch *batch, size_t row, size_t at)
 {
+    if (batch->used)
+        batch->used[row] = (int32_t)at;
     for (; at < batch->seq; at++) {
         const size_t n = row * batch->seq + at;
         batch->ids[n] = 0;
