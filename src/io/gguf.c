@@ -109,7 +109,14 @@ static enum bt_err take_name(struct cursor *in, const char *what, struct bt_gguf
 
 /* ---- pairs ---- */
 
-static enum bt_err take_kind(struct cursor *in, const char *key, enum bt_gguf_kind *ret_kind, struct bt_diag *diag)
+/* How much of a key is shown in an error. */
+static int shown(const struct bt_gguf_text *key)
+{
+    return key->size < 200 ? (int)key->size : 200;
+}
+
+static enum bt_err take_kind(struct cursor *in, const struct bt_gguf_text *key, enum bt_gguf_kind *ret_kind,
+                             struct bt_diag *diag)
 {
     uint32_t kind;
     const size_t at = in->at;
@@ -117,8 +124,8 @@ static enum bt_err take_kind(struct cursor *in, const char *key, enum bt_gguf_ki
     if (err)
         return err;
     if (kind >= BT_GGUF_KINDS)
-        return bt_fail(diag, BT_EINPUT, "%s: byte %zu: key \"%.200s\": a value of the unknown kind %" PRIu32, in->path,
-                       at, key, kind);
+        return bt_fail(diag, BT_EINPUT, "%s: byte %zu: key \"%.*s\": a value of the unknown kind %" PRIu32, in->path,
+                       at, shown(key), key->at, kind);
     *ret_kind = (enum bt_gguf_kind)kind;
     return BT_OK;
 }
@@ -135,34 +142,35 @@ static enum bt_err skip_elements(struct cursor *in, const struct bt_gguf_value *
     return err;
 }
 
-static enum bt_err take_array(struct cursor *in, struct bt_gguf_value *value, struct bt_diag *diag)
+static enum bt_err take_array(struct cursor *in, const struct bt_gguf_text *key, struct bt_gguf_value *value,
+                              struct bt_diag *diag)
 {
     const size_t at = in->at;
-    enum bt_err err = take_kind(in, value->key, &value->element, diag);
+    enum bt_err err = take_kind(in, key, &value->element, diag);
     if (!err)
         err = take_u64(in, "the length of an array", &value->count, diag);
     if (err)
         return err;
     if (value->element == BT_GGUF_ARRAY)
-        return bt_fail(diag, BT_EINPUT, "%s: byte %zu: key \"%.200s\": an array of arrays is not supported", in->path,
-                       at, value->key);
+        return bt_fail(diag, BT_EINPUT, "%s: byte %zu: key \"%.*s\": an array of arrays is not supported", in->path, at,
+                       shown(key), key->at);
     if (value->count > LENGTH_MAX)
         return bt_fail(diag, BT_EINPUT,
-                       "%s: byte %zu: key \"%.200s\": an array of %" PRIu64 " elements; at most %" PRIu64
-                       " are expected",
-                       in->path, at, value->key, value->count, LENGTH_MAX);
+                       "%s: byte %zu: key \"%.*s\": an array of %" PRIu64 " elements; at most %" PRIu64 " are expected",
+                       in->path, at, shown(key), key->at, value->count, LENGTH_MAX);
     value->data = in->data + in->at;
     return skip_elements(in, value, diag);
 }
 
-static enum bt_err take_value(struct cursor *in, struct bt_gguf_value *value, struct bt_diag *diag)
+static enum bt_err take_value(struct cursor *in, const struct bt_gguf_text *key, struct bt_gguf_value *value,
+                              struct bt_diag *diag)
 {
     struct bt_gguf_text text = {0};
-    enum bt_err err = take_kind(in, value->key, &value->kind, diag);
+    enum bt_err err = take_kind(in, key, &value->kind, diag);
     if (err)
         return err;
     if (value->kind == BT_GGUF_ARRAY)
-        return take_array(in, value, diag);
+        return take_array(in, key, value, diag);
     value->element = value->kind;
     value->count = 1;
     value->data = in->data + in->at;
@@ -191,13 +199,13 @@ static enum bt_err measure_keys(struct cursor in, size_t count, size_t *ret_byte
     enum bt_err err = BT_OK;
     size_t bytes = 0;
     for (size_t i = 0; i < count && !err; i++) {
-        struct bt_gguf_value value = {.key = "?"};
+        struct bt_gguf_value value;
         struct bt_gguf_text key = {0};
         err = take_name(&in, "a key", &key, diag);
         if (err)
             break;
         bytes += key.size + 1;
-        err = take_value(&in, &value, diag);
+        err = take_value(&in, &key, &value, diag);
     }
     *ret_bytes = bytes;
     return err;
@@ -223,7 +231,7 @@ static enum bt_err take_pairs(struct bt_gguf *file, struct cursor *in, size_t co
         keys[key.size] = '\0';
         file->pairs[i].key = keys;
         keys += key.size + 1;
-        err = take_value(in, &file->pairs[i], diag);
+        err = take_value(in, &key, &file->pairs[i], diag);
     }
     file->pair_count = count;
     return err ? err : sort_pairs(file, diag);
