@@ -1,95 +1,47 @@
 /* bitnet-data tokenize - text files to token shards. */
 #include <inttypes.h>
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "config/train_config.h"
 #include "data_commands.h"
+#include "data_screen.h"
 #include "options.h"
 #include "text/shard_set.h"
 #include "text/tokenize.h"
 #include "text/utf8.h"
 #include "train/progress.h"
 
-#define BAR_COLUMNS 30
-#define BAR_EVERY   0.1  /* seconds */
-#define LINE_EVERY  10.0 /* seconds */
-
 struct request {
     const char *tokenizer, *out, *before, *after, *key, *separator, *on_error, *progress;
     uint64_t shard_tokens, threads;
 };
 
-struct screen { /* where progress goes: stderr */
-    bool bar, lines, bar_shown;
-    double started, last;
-};
-
-static void clear_bar(struct screen *screen)
-{
-    if (screen->bar_shown)
-        fputs("\r\033[K", stderr);
-    screen->bar_shown = false;
-}
-
-/* "[####------]  41% " when the size of the inputs is known. */
-static void draw_bar(const struct bt_tokenize_progress *p)
-{
-    char bar[BAR_COLUMNS + 1];
-    fputs("\r\033[K", stderr);
-    if (!p->size)
-        return;
-    const double done = p->position < p->size ? (double)p->position / (double)p->size : 1.0;
-    memset(bar, '-', BAR_COLUMNS);
-    memset(bar, '#', (size_t)(done * BAR_COLUMNS));
-    bar[BAR_COLUMNS] = '\0';
-    fprintf(stderr, "[%s] %3d%% ", bar, (int)(100 * done));
-}
-
 /* "1.2 GB, 35.1 MB/s, 310M tokens, 9.02M tokens/s" */
-static void say_amounts(const struct screen *screen, const struct bt_tokenize_progress *p)
+static void say_amounts(const struct bt_screen *screen, const struct bt_tokenize_progress *p)
 {
-    char bytes[32], byte_rate[32], tokens[32], token_rate[32];
-    const double elapsed = omp_get_wtime() - screen->started, seconds = elapsed > 1e-3 ? elapsed : 1e-3;
-    bt_format_bytes(bytes, sizeof bytes, p->bytes);
-    bt_format_bytes(byte_rate, sizeof byte_rate, (uint64_t)((double)p->bytes / seconds));
+    char tokens[32], rate[32];
+    bt_screen_say_bytes(screen, p->bytes);
     bt_format_rate(tokens, sizeof tokens, (double)p->tokens);
-    bt_format_rate(token_rate, sizeof token_rate, (double)p->tokens / seconds);
-    fprintf(stderr, "%s, %s/s, %s tokens, %s tokens/s", bytes, byte_rate, tokens, token_rate);
+    bt_format_rate(rate, sizeof rate, (double)p->tokens / bt_screen_seconds(screen));
+    fprintf(stderr, ", %s tokens, %s tokens/s", tokens, rate);
 }
 
 static void show_progress(void *context, const struct bt_tokenize_progress *p)
 {
-    struct screen *screen = context;
-    const double now = omp_get_wtime();
-    if ((!screen->bar && !screen->lines) || now - screen->last < (screen->bar ? BAR_EVERY : LINE_EVERY))
+    struct bt_screen *screen = context;
+    if (!bt_screen_begin(screen, p->position, p->size))
         return;
-    screen->last = now;
-    if (screen->bar)
-        draw_bar(p);
     say_amounts(screen, p);
-    if (screen->lines)
-        fputc('\n', stderr);
-    fflush(stderr);
-    screen->bar_shown = screen->bar;
+    bt_screen_end(screen);
 }
 
-static void say_rates(const struct screen *screen, const struct bt_tokenize_progress *p, int threads)
+static void say_rates(const struct bt_screen *screen, const struct bt_tokenize_progress *p, int threads)
 {
     say_amounts(screen, p);
     fprintf(stderr, " on %d thread%s\n", threads, threads == 1 ? "" : "s");
-}
-
-static void choose_progress(struct screen *screen, const char *style, bool quiet)
-{
-    const bool terminal = isatty(STDERR_FILENO);
-    screen->bar = !quiet && (!strcmp(style, "bar") || (!strcmp(style, "auto") && terminal));
-    screen->lines = !quiet && (!strcmp(style, "lines") || (!strcmp(style, "auto") && !terminal));
-    screen->started = screen->last = omp_get_wtime();
 }
 
 static void print_separators(const struct bt_separators *s, const struct bt_tokenizer *tokenizer)
@@ -155,7 +107,7 @@ static enum bt_err check(const struct request *r, const struct bt_command_line *
 static enum bt_err tokenize(const struct request *r, const struct bt_command_line *line,
                             const struct bt_tokenizer *tokenizer, struct bt_diag *diag)
 {
-    struct screen screen = {0};
+    struct bt_screen screen;
     struct bt_tokenize_report report;
     struct bt_tokenize_options options = {.tokenizer = tokenizer,
                                           .tokenizer_path = r->tokenizer,
@@ -172,9 +124,9 @@ static enum bt_err tokenize(const struct request *r, const struct bt_command_lin
     enum bt_err err = bt_separators_choose(r->tokenizer, tokenizer, r->before, r->after, &options.separators, diag);
     if (err)
         return err;
-    choose_progress(&screen, r->progress, line->quiet);
+    bt_screen_open(&screen, r->progress, line->quiet);
     err = bt_tokenize(&options, &report, diag);
-    clear_bar(&screen);
+    bt_screen_clear(&screen);
     if (err)
         return err;
     if (!line->quiet)

@@ -1,12 +1,12 @@
 #include "text/split.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "io/file.h"
+#include "text/document_batch.h"
 
 /* What is drawn for a document; ties, rare as they are, go to the earlier one. */
 struct draw {
@@ -91,9 +91,7 @@ static enum bt_err check_record(struct job *job, enum bt_err err, const struct b
         bt_document_finish(&document);
     if (err != BT_EINPUT || !job->options->skip)
         return err;
-    if (job->report.skipped++ == 0)
-        snprintf(job->report.first_skipped, sizeof job->report.first_skipped, "%.*s",
-                 (int)sizeof job->report.first_skipped - 1, diag->text);
+    bt_note_skipped(&job->report.skipped, job->report.first_skipped, sizeof job->report.first_skipped, diag->text);
     return BT_OK;
 }
 

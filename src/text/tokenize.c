@@ -1,31 +1,20 @@
 #include "text/tokenize.h"
 
 #include <omp.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/mem.h"
-#include "text/documents.h"
+#include "text/document_batch.h"
 #include "text/shard_set.h"
 
-/* A batch is full at so many bytes of text a thread, or at so many documents. */
-#define BATCH_BYTES     ((size_t)1 << 20)
-#define BATCH_DOCUMENTS ((size_t)1 << 15)
-
-struct item {
-    struct bt_record record; /* its data are text[offset] of the batch */
-    size_t offset;
-    char *damage; /* in place of a record: why the rest of a file cannot be read */
+struct item { /* what became of one of the batch's */
     uint64_t bytes;
     struct bt_ids ids;
     enum bt_err err;
 };
 
 struct batch {
-    char *text;
-    size_t size, room;
-    struct item *items; /* (BATCH_DOCUMENTS) */
-    size_t count;
+    struct bt_document_batch documents;
+    struct item *items; /* (BT_BATCH_DOCUMENTS) */
 };
 
 struct job {
@@ -40,62 +29,26 @@ struct job {
     struct bt_tokenize_report report;
 };
 
-static void item_finish(struct item *item)
+static bool batch_init(struct batch *batch)
 {
-    bt_free(item->damage);
-    bt_ids_finish(&item->ids);
-    *item = (struct item){0};
+    batch->items = bt_zalloc(BT_BATCH_DOCUMENTS, sizeof *batch->items);
+    return batch->items && bt_batch_init(&batch->documents);
 }
 
 static void batch_clear(struct batch *batch)
 {
-    for (size_t i = 0; i < batch->count; i++)
-        item_finish(&batch->items[i]);
-    batch->count = batch->size = 0;
-}
-
-/* Copies the record's bytes. */
-static bool batch_add(struct batch *batch, const struct bt_record *record)
-{
-    if (record->size > batch->room - batch->size) {
-        const size_t wider =
-            batch->size + record->size > 2 * batch->room ? batch->size + record->size : 2 * batch->room;
-        char *larger = bt_realloc(batch->text, wider, 1);
-        if (!larger)
-            return false;
-        batch->text = larger;
-        batch->room = wider;
+    for (size_t i = 0; i < batch->documents.count; i++) {
+        bt_ids_finish(&batch->items[i].ids);
+        batch->items[i] = (struct item){0};
     }
-    memcpy(batch->text + batch->size, record->data, record->size);
-    batch->items[batch->count++] = (struct item){.record = *record, .offset = batch->size};
-    batch->size += record->size;
-    return true;
+    bt_batch_clear(&batch->documents);
 }
 
-/* What cannot be read takes the place of a document, so that it is told in its turn. */
-static bool batch_add_damage(struct batch *batch, const struct bt_diag *diag)
+static void batch_finish(struct batch *batch)
 {
-    char *damage = bt_strdup(diag->text);
-    if (damage)
-        batch->items[batch->count++] = (struct item){.damage = damage, .err = BT_EINPUT};
-    return damage != NULL;
-}
-
-static enum bt_err read_batch(struct job *job, struct batch *batch, struct bt_diag *diag)
-{
-    const size_t limit = BATCH_BYTES * (size_t)job->options->threads;
-    while (!job->all_read && batch->size < limit && batch->count < BATCH_DOCUMENTS) {
-        struct bt_record record = {0};
-        const enum bt_err err = bt_documents_next(job->documents, &record, diag);
-        if (err && err != BT_EINPUT)
-            return err;
-        if (err && !batch_add_damage(batch, diag))
-            return bt_fail_nomem(diag);
-        if (!err && record.data && !batch_add(batch, &record))
-            return bt_fail_nomem(diag);
-        job->all_read = err ? !job->options->skip : !record.data;
-    }
-    return BT_OK;
+    batch_clear(batch);
+    bt_batch_finish(&batch->documents);
+    bt_free(batch->items);
 }
 
 static enum bt_err push(struct bt_ids *ids, int32_t id, struct bt_diag *diag)
@@ -114,39 +67,34 @@ static enum bt_err push(struct bt_ids *ids, int32_t id, struct bt_diag *diag)
     return BT_OK;
 }
 
-static const char *path_of(const struct job *job, const struct item *item)
-{
-    return bt_documents_input(job->documents, item->record.input)->path;
-}
-
 /* The encoder knows of no file. */
-static enum bt_err encode_text(const struct job *job, struct bt_tokenizer_scratch *scratch, struct item *item,
-                               const struct bt_document *document, struct bt_diag *diag)
+static enum bt_err encode_text(const struct job *job, struct bt_tokenizer_scratch *scratch,
+                               const struct bt_record *record, const struct bt_document *document, struct item *item,
+                               struct bt_diag *diag)
 {
     struct bt_diag inner = {""};
     const enum bt_err err = bt_tokenizer_encode(job->options->tokenizer, scratch, document->text, document->size, false,
                                                 &item->ids, &inner);
     if (err == BT_EINPUT)
-        return bt_fail(diag, err, "%s: line %llu: %s", path_of(job, item), (unsigned long long)item->record.line,
-                       inner.text);
+        return bt_fail(diag, err, "%s: line %llu: %s", bt_documents_input(job->documents, record->input)->path,
+                       (unsigned long long)record->line, inner.text);
     return err ? bt_fail(diag, err, "%s", inner.text) : BT_OK;
 }
 
 /* The ids of a document with its separators; none when it is empty. */
 static enum bt_err encode_item(const struct job *job, struct bt_tokenizer_scratch *scratch, const struct batch *batch,
-                               struct item *item, struct bt_diag *diag)
+                               size_t i, struct bt_diag *diag)
 {
     const struct bt_tokenize_options *options = job->options;
+    struct item *item = &batch->items[i];
     struct bt_document document = {0};
-    struct bt_record record = item->record;
-    record.data = batch->text + item->offset;
-    enum bt_err err = bt_document_read(&record, path_of(job, item), options->key, &document, diag);
+    enum bt_err err = bt_batch_document(&batch->documents, i, job->documents, options->key, &document, diag);
     if (err)
         return err;
     if (document.size > 0) {
         err = push(&item->ids, options->separators.before, diag);
         if (!err)
-            err = encode_text(job, scratch, item, &document, diag);
+            err = encode_text(job, scratch, &batch->documents.items[i].record, &document, item, diag);
         if (!err)
             err = push(&item->ids, options->separators.after, diag);
     }
@@ -155,39 +103,29 @@ static enum bt_err encode_item(const struct job *job, struct bt_tokenizer_scratc
     return err;
 }
 
-/* The first sentence is kept. */
-static void count_skipped(struct job *job, const char *sentence)
+/* A document that failed: the thread that met it kept no sentence, so it is made here, in the order of documents. */
+static enum bt_err write_failed(struct job *job, const struct batch *batch, size_t i, struct bt_diag *diag)
 {
     struct bt_tokenize_report *report = &job->report;
-    if (report->skipped++ == 0)
-        snprintf(report->first_skipped, sizeof report->first_skipped, "%.*s", (int)sizeof report->first_skipped - 1,
-                 sentence);
-}
-
-/* A document that failed: the thread that met it kept no sentence, so it is made here, in the order of documents. */
-static enum bt_err write_failed(struct job *job, const struct batch *batch, struct item *item, struct bt_diag *diag)
-{
+    struct item *item = &batch->items[i];
     if (item->err == BT_ENOMEM)
         return bt_fail_nomem(diag);
-    if (item->damage) {
-        bt_fail(diag, item->err, "%s", item->damage);
-    } else {
-        item->ids.count = 0;
-        const enum bt_err err = encode_item(job, job->scratch[job->options->threads], batch, item, diag);
-        if (err != BT_EINPUT)
-            return err ? err : bt_fail_nomem(diag);
-    }
+    item->ids.count = 0;
+    const enum bt_err err = encode_item(job, job->scratch[job->options->threads], batch, i, diag);
+    if (err != BT_EINPUT)
+        return err ? err : bt_fail_nomem(diag);
     if (!job->options->skip)
-        return item->err;
-    count_skipped(job, diag->text);
+        return err;
+    bt_note_skipped(&report->skipped, report->first_skipped, sizeof report->first_skipped, diag->text);
     return BT_OK;
 }
 
-static enum bt_err write_item(struct job *job, const struct batch *batch, struct item *item, struct bt_diag *diag)
+static enum bt_err write_item(struct job *job, const struct batch *batch, size_t i, struct bt_diag *diag)
 {
     struct bt_tokenize_progress *done = &job->report.done;
+    const struct item *item = &batch->items[i];
     if (item->err)
-        return write_failed(job, batch, item, diag);
+        return write_failed(job, batch, i, diag);
     if (item->ids.count == 0) {
         job->report.empty++;
         return BT_OK;
@@ -201,8 +139,8 @@ static enum bt_err write_item(struct job *job, const struct batch *batch, struct
 static enum bt_err write_batch(struct job *job, struct batch *batch, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
-    for (size_t i = 0; !err && i < batch->count; i++)
-        err = write_item(job, batch, &batch->items[i], diag);
+    for (size_t i = 0; !err && i < batch->documents.count; i++)
+        err = write_item(job, batch, i, diag);
     batch_clear(batch);
     return err;
 }
@@ -210,18 +148,17 @@ static enum bt_err write_batch(struct job *job, struct batch *batch, struct bt_d
 /* One round: three batches move on by one stage each. */
 static void run_round(struct job *job, struct batch *to_read, struct batch *to_encode, struct batch *to_write)
 {
-#pragma omp parallel num_threads(job->options->threads)
+    const struct bt_tokenize_options *options = job->options;
+#pragma omp parallel num_threads(options->threads)
     {
 #pragma omp single nowait
-        job->read_err = read_batch(job, to_read, &job->read_diag);
+        job->read_err = bt_batch_read(&to_read->documents, job->documents, options->threads, options->skip,
+                                      &job->all_read, &job->read_diag);
 #pragma omp single nowait
         job->write_err = write_batch(job, to_write, &job->write_diag);
 #pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < to_encode->count; i++) {
-            struct item *item = &to_encode->items[i];
-            if (!item->damage)
-                item->err = encode_item(job, job->scratch[omp_get_thread_num()], to_encode, item, NULL);
-        }
+        for (size_t i = 0; i < to_encode->documents.count; i++)
+            to_encode->items[i].err = encode_item(job, job->scratch[omp_get_thread_num()], to_encode, i, NULL);
     }
 }
 
@@ -250,7 +187,7 @@ static enum bt_err run_rounds(struct job *job, struct bt_diag *diag)
         const enum bt_err err = round_error(job, diag);
         if (err)
             return err;
-        waiting = to_read->count + to_encode->count;
+        waiting = to_read->documents.count + to_encode->documents.count;
         tell_progress(job);
     }
     return BT_OK;
@@ -286,7 +223,7 @@ static enum bt_err job_open(struct job *job, struct bt_diag *diag)
     for (int i = 0; !err && i <= options->threads; i++)
         err = bt_tokenizer_scratch_create(options->tokenizer, &job->scratch[i], diag);
     for (int i = 0; !err && i < 3; i++)
-        if (!(job->batches[i].items = bt_zalloc(BATCH_DOCUMENTS, sizeof *job->batches[i].items)))
+        if (!batch_init(&job->batches[i]))
             err = bt_fail_nomem(diag);
     if (!err)
         err = bt_documents_open(options->inputs, options->input_count, options->separator, &job->documents, diag);
@@ -299,11 +236,8 @@ static void job_close(struct job *job)
 {
     bt_shard_set_close(job->shards);
     bt_documents_close(job->documents);
-    for (int i = 0; i < 3; i++) {
-        batch_clear(&job->batches[i]);
-        bt_free(job->batches[i].items);
-        bt_free(job->batches[i].text);
-    }
+    for (int i = 0; i < 3; i++)
+        batch_finish(&job->batches[i]);
     for (int i = 0; job->scratch && i <= job->options->threads; i++)
         bt_tokenizer_scratch_destroy(job->scratch[i]);
     bt_free(job->scratch);
