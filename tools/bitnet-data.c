@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "config/nearest.h"
 #include "data_commands.h"
 #include "options.h"
@@ -50,24 +49,6 @@ static int without_command(int argc, char **argv, struct bt_diag *diag)
         return bt_program_version(&program);
     return bt_program_end(&program, err ? err : bt_fail(diag, BT_EUSAGE, "a command is missing; --help lists them all"),
                           diag);
-}
-
-int bt_data_command(const struct bt_program *of, int argc, char **argv,
-                    enum bt_err (*run)(void *request, const struct bt_command_line *line, struct bt_diag *diag),
-                    void *request)
-{
-    struct bt_diag diag = {""};
-    struct bt_command_line line = {.operands = bt_zalloc((size_t)argc, sizeof *line.operands)};
-    enum bt_err err = line.operands ? bt_options_parse(of, argc, argv, &line, &diag) : bt_fail_nomem(&diag);
-    int status;
-    if (!err && line.help)
-        status = bt_program_help(of);
-    else if (!err && line.version)
-        status = bt_program_version(of);
-    else
-        status = bt_program_end(of, err ? err : run(request, &line, &diag), &diag);
-    bt_free(line.operands);
-    return status;
 }
 
 int main(int argc, char **argv)

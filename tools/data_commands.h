@@ -10,9 +10,4 @@ int bt_data_tokenize(int argc, char **argv);
 int bt_data_inspect(int argc, char **argv);
 int bt_data_split(int argc, char **argv);
 
-/* What a command does around its work: parses the command line, answers --help and --version, says what went wrong. */
-int bt_data_command(const struct bt_program *program, int argc, char **argv,
-                    enum bt_err (*run)(void *request, const struct bt_command_line *line, struct bt_diag *diag),
-                    void *request);
-
 #endif

@@ -179,5 +179,5 @@ int bt_data_inspect(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };
-    return bt_data_command(&program, argc, argv, run, &r);
+    return bt_program_run(&program, argc, argv, run, &r);
 }

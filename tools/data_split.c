@@ -114,5 +114,5 @@ int bt_data_split(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };
-    return bt_data_command(&program, argc, argv, run, &r);
+    return bt_program_run(&program, argc, argv, run, &r);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "config/nearest.h"
 
 /* The options that every program has, in the order of flag_target. */
@@ -183,4 +184,22 @@ int bt_program_end(const struct bt_program *program, enum bt_err err, struct bt_
         return failed_output;
     fprintf(stderr, "%s: %s\n", program->name, diag->text);
     return bt_exit_code(err);
+}
+
+int bt_program_run(const struct bt_program *program, int argc, char **argv,
+                   enum bt_err (*run)(void *request, const struct bt_command_line *line, struct bt_diag *diag),
+                   void *request)
+{
+    struct bt_diag diag = {""};
+    struct bt_command_line line = {.operands = bt_zalloc((size_t)argc, sizeof *line.operands)};
+    enum bt_err err = line.operands ? bt_options_parse(program, argc, argv, &line, &diag) : bt_fail_nomem(&diag);
+    int status;
+    if (!err && line.help)
+        status = bt_program_help(program);
+    else if (!err && line.version)
+        status = bt_program_version(program);
+    else
+        status = bt_program_end(program, err ? err : run(request, &line, &diag), &diag);
+    bt_free(line.operands);
+    return status;
 }

@@ -57,5 +57,10 @@ int bt_program_help(const struct bt_program *program);
 int bt_program_version(const struct bt_program *program);
 /* Flushes stdout, says on stderr what went wrong ("<name>: <sentence>"), and gives the exit status of err. */
 int bt_program_end(const struct bt_program *program, enum bt_err err, struct bt_diag *diag);
+/* What a program, or a command of one, does around its work: parses the command line, answers --help and --version,
+ * runs, says what went wrong. Gives the exit status. */
+int bt_program_run(const struct bt_program *program, int argc, char **argv,
+                   enum bt_err (*run)(void *request, const struct bt_command_line *line, struct bt_diag *diag),
+                   void *request);
 
 #endif

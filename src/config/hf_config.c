@@ -165,11 +165,11 @@ static void read_all(const struct bt_hf_fields *f, struct bt_hf_config *config)
     read_sizes(f, config);
     read_activation(f, config);
     read_biases(f, config);
+    config->rms_norm_eps = bt_hf_positive_or(f, "rms_norm_eps", family->rms_norm_eps);
     bt_hf_read_rope(f, config);
     bt_hf_read_window(f, config);
     bt_hf_read_quantization(f, config);
     config->qk_norm = config->family == BT_QWEN3;
-    config->rms_norm_eps = bt_hf_positive_or(f, "rms_norm_eps", family->rms_norm_eps);
     config->initializer_range = bt_hf_positive_or(f, "initializer_range", 0.02);
     config->tie_word_embeddings = bt_hf_bool_or(f, "tie_word_embeddings", false);
     config->bos_token_id = bt_hf_token_or(f, "bos_token_id", class_token(family->bos_token_id, config));
@@ -208,13 +208,19 @@ enum bt_err bt_hf_config_read(const char *path, struct bt_hf_config **ret_config
     return err;
 }
 
+static void free_strings(char **strings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        bt_free(strings[i]);
+    bt_free(strings);
+}
+
 void bt_hf_config_destroy(struct bt_hf_config *config)
 {
     if (!config)
         return;
-    for (size_t i = 0; i < config->marks.exclude_count; i++)
-        bt_free(config->marks.exclude_layers[i]);
-    bt_free(config->marks.exclude_layers);
+    free_strings(config->marks.exclude_layers, config->marks.exclude_count);
+    free_strings(config->unconverted, config->unconverted_count);
     json_decref(config->raw);
     bt_free(config);
 }

@@ -44,7 +44,11 @@ struct bt_hf_config {
     uint64_t window_from_layer;         /* layers from this one on have the window (Qwen: max_window_layers) */
     int64_t bos_token_id, eos_token_id; /* -1: null. A list of eos gives its first. */
     bool quantization_bitnet;           /* quantization_config says bitnet */
-    bool quantization_online; /* ... autobitlinear + online: dense master weights; else packed (refused on load) */
+    bool quantization_online;  /* ... autobitlinear + online: dense master weights; else packed codes and scales */
+    bool quantization_inverse; /* ... bitlinear: weight_scale holds 1 / scale */
+    bool quantization_norms;   /* ... use_rms_norm: every layer that is converted has a norm of its own in front */
+    char **unconverted;        /* ... modules_to_not_convert: beginnings or ends of module names */
+    size_t unconverted_count;
     struct bt_hf_marks marks;
     json_t *raw; /* the object as read, for keys that are passed through; owned */
 };
@@ -60,5 +64,17 @@ void bt_hf_config_destroy(struct bt_hf_config *config); /* takes NULL */
  * model has SubLN tensors. The new object is the caller's. */
 enum bt_err bt_hf_config_write(const struct bt_hf_config *config, bool sub_norm, const struct bt_hf_marks *marks,
                                json_t **ret_object, struct bt_diag *diag);
+
+/* Where an export differs from that. marks are not NULL when it is quantized: they say which layers are not. */
+struct bt_hf_export_form {
+    enum bt_family family; /* whose class the folder is for */
+    const char *dtype;     /* torch_dtype */
+    bool quantized;        /* with a quantization_config (bitnet): of */
+    bool bitlinear;        /* linear_class: bitlinear, else autobitlinear */
+    bool online;           /* quantization_mode: online, else offline */
+    bool norms;            /* use_rms_norm, with the config's own rms_norm_eps */
+};
+enum bt_err bt_hf_config_export(const struct bt_hf_config *config, const struct bt_hf_export_form *form,
+                                const struct bt_hf_marks *marks, json_t **ret_object, struct bt_diag *diag);
 
 #endif

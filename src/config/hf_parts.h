@@ -21,7 +21,7 @@ struct bt_hf_class bt_hf_class_of(enum bt_family family, bool prefix);
 
 void bt_hf_read_rope(const struct bt_hf_fields *f, struct bt_hf_config *config);   /* after max_position_embeddings */
 void bt_hf_read_window(const struct bt_hf_fields *f, struct bt_hf_config *config); /* after num_hidden_layers */
-/* quantization_config and bitnet_train. */
+/* quantization_config and bitnet_train; after rms_norm_eps. */
 void bt_hf_read_quantization(const struct bt_hf_fields *f, struct bt_hf_config *config);
 
 #endif

@@ -114,7 +114,7 @@ static void put_token(struct writer *w, const struct bt_hf_config *c, const char
         put(w, key, id < 0 ? json_null() : json_integer(id));
 }
 
-static void put_numbers(struct writer *w, const struct bt_hf_config *c)
+static void put_numbers(struct writer *w, const struct bt_hf_config *c, const char *dtype)
 {
     put(w, "hidden_act", json_string(c->relu2 ? "relu2" : "silu"));
     put(w, "rms_norm_eps", bt_json_real(c->rms_norm_eps));
@@ -123,7 +123,7 @@ static void put_numbers(struct writer *w, const struct bt_hf_config *c)
     put(w, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     put_token(w, c, "bos_token_id", c->bos_token_id);
     put_token(w, c, "eos_token_id", c->eos_token_id);
-    put(w, "torch_dtype", json_string("float32"));
+    put(w, "torch_dtype", json_string(dtype));
 }
 
 static bool is_excluded(const struct bt_hf_marks *marks, const char *module)
@@ -154,15 +154,16 @@ static json_t *unconverted(struct writer *w, const struct bt_hf_config *c, const
     return list;
 }
 
-static void put_quantization(struct writer *w, const struct bt_hf_config *c, const struct bt_hf_marks *marks)
+static void put_quantization(struct writer *w, const struct bt_hf_config *c, const struct bt_hf_export_form *form,
+                             const struct bt_hf_marks *marks)
 {
     struct writer q = {json_object(), false};
     put(&q, "quant_method", json_string("bitnet"));
-    put(&q, "linear_class", json_string("autobitlinear"));
-    put(&q, "quantization_mode", json_string("online"));
+    put(&q, "linear_class", json_string(form->bitlinear ? "bitlinear" : "autobitlinear"));
+    put(&q, "quantization_mode", json_string(form->online ? "online" : "offline"));
     put(&q, "modules_to_not_convert", unconverted(&q, c, marks));
-    put(&q, "use_rms_norm", json_false());
-    put(&q, "rms_norm_eps", bt_json_real(1e-6));
+    put(&q, "use_rms_norm", json_boolean(form->norms));
+    put(&q, "rms_norm_eps", bt_json_real(form->norms ? c->rms_norm_eps : 1e-6));
     w->failed = w->failed || q.failed;
     put(w, "quantization_config", q.object);
 }
@@ -210,23 +211,20 @@ static void put_the_rest(struct writer *w, const struct bt_hf_config *c)
         put(w, "use_cache", json_true());
 }
 
-enum bt_err bt_hf_config_write(const struct bt_hf_config *config, bool sub_norm, const struct bt_hf_marks *marks,
-                               json_t **ret_object, struct bt_diag *diag)
+/* prefix: the class is our own for that family. */
+static enum bt_err write_all(const struct bt_hf_config *config, const struct bt_hf_export_form *form, bool prefix,
+                             const struct bt_hf_marks *marks, json_t **ret_object, struct bt_diag *diag)
 {
     struct writer w = {json_object(), false};
-    enum bt_family family;
-    bool prefix;
-    choose_class(config, sub_norm, &family, &prefix);
-    put_class(&w, family, prefix);
+    put_class(&w, form->family, prefix);
     put_sizes(&w, config);
     put_rope(&w, config);
-    put_family(&w, config, family);
-    put_numbers(&w, config);
-    if (marks && marks->present) {
-        if (marks->ternary && marks->int8)
-            put_quantization(&w, config, marks);
+    put_family(&w, config, form->family);
+    put_numbers(&w, config, form->dtype);
+    if (form->quantized)
+        put_quantization(&w, config, form, marks);
+    if (marks && marks->present)
         put_marks(&w, marks);
-    }
     put_the_rest(&w, config);
     if (w.failed) {
         json_decref(w.object);
@@ -234,4 +232,20 @@ enum bt_err bt_hf_config_write(const struct bt_hf_config *config, bool sub_norm,
     }
     *ret_object = w.object;
     return BT_OK;
+}
+
+enum bt_err bt_hf_config_write(const struct bt_hf_config *config, bool sub_norm, const struct bt_hf_marks *marks,
+                               json_t **ret_object, struct bt_diag *diag)
+{
+    struct bt_hf_export_form form = {.dtype = "float32", .online = true};
+    bool prefix;
+    form.quantized = marks && marks->present && marks->ternary && marks->int8;
+    choose_class(config, sub_norm, &form.family, &prefix);
+    return write_all(config, &form, prefix, marks, ret_object, diag);
+}
+
+enum bt_err bt_hf_config_export(const struct bt_hf_config *config, const struct bt_hf_export_form *form,
+                                const struct bt_hf_marks *marks, json_t **ret_object, struct bt_diag *diag)
+{
+    return write_all(config, form, false, marks, ret_object, diag);
 }

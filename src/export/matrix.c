@@ -61,3 +61,59 @@ enum bt_err bt_export_gguf_arch(const struct bt_export_model *model, enum bt_ggu
     *ret_arch = arch;
     return BT_OK;
 }
+
+static bool has_excluded(const struct bt_params *params)
+{
+    for (size_t i = 0; i < params->count; i++)
+        if (params->list[i].excluded)
+            return true;
+    return false;
+}
+
+/* Sizes that the family's class in transformers cannot express, or NULL. */
+static const char *missing_in_class(const struct bt_shape *s, enum bt_family family)
+{
+    if (family == BT_QWEN2 && s->heads * s->head_dim != s->hidden)
+        return "Qwen2ForCausalLM has no head_dim of its own, and heads * head_dim is not hidden_size";
+    if (family == BT_LLAMA && s->hidden % s->heads)
+        return "LlamaForCausalLM wants hidden_size to be a multiple of the number of heads";
+    return NULL;
+}
+
+/* BitNetForCausalLM: SubLN, and biases in all four layers of the attention or in none. */
+static bool fits_bitnet(const struct bt_shape *s)
+{
+    return s->sub_norm && !s->mlp_bias && !s->qk_norm && !s->window && s->heads * s->head_dim == s->hidden;
+}
+
+enum bt_err bt_export_hf_target(const struct bt_export_model *model, bool quantized, struct bt_hf_target *ret_target,
+                                struct bt_diag *diag)
+{
+    const struct bt_shape *s = &model->source->shape;
+    const char *path = model->source->path;
+    const enum bt_family own = model->source->config->family == BT_BITNET ? BT_LLAMA : model->source->config->family;
+    struct bt_hf_target target = {.family = own};
+    if (fits_bitnet(s)) {
+        *ret_target = (struct bt_hf_target){.family = BT_BITNET, .zero_o_bias = s->qkv_bias && !s->o_bias};
+        return BT_OK;
+    }
+    const char *missing = missing_in_class(s, own);
+    if (missing)
+        return bt_fail(diag, BT_EUSAGE, "%s: no class of transformers can hold this model: %s", path, missing);
+    target.norms = s->sub_norm;
+    if (target.norms && !quantized)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s: BitNetForCausalLM cannot hold this model (q/k norm, a window, biases of the feed-forward "
+                       "layers, or heads * head_dim that is not hidden_size), and other classes have SubLN norms only "
+                       "by a quantization_config: --quantization-mode offline or online can hold it",
+                       path);
+    if (target.norms && has_excluded(&model->source->params))
+        return bt_fail(
+            diag, BT_EUSAGE,
+            "%s: no class of transformers can hold this model: BitNetForCausalLM lacks something it has, and "
+            "the norms that other classes put in front of ternary layers would be missing before those that "
+            "exclude_layers left in full precision",
+            path);
+    *ret_target = target;
+    return BT_OK;
+}

@@ -70,7 +70,7 @@ static bool needed(const struct bt_shape *shape, enum bt_param_kind kind)
     return true;
 }
 
-static bool is_bias(enum bt_param_kind kind)
+bool bt_param_is_bias(enum bt_param_kind kind)
 {
     const enum need need = specs[kind].need;
     return need == QKV_BIAS || need == O_BIAS || need == MLP_BIAS;
@@ -294,6 +294,6 @@ void bt_params_randomize(const struct bt_params *params, float *weights, uint64_
         if (param->rank == 2)
             draw_normal(weights + param->offset, param->count, bt_rng_key(seed, purpose), initializer_range);
         else
-            fill(weights + param->offset, param->count, is_bias(param->kind) ? 0.0f : 1.0f);
+            fill(weights + param->offset, param->count, bt_param_is_bias(param->kind) ? 0.0f : 1.0f);
     }
 }

@@ -65,6 +65,7 @@ struct bt_params {
 enum bt_err bt_params_init(struct bt_params *params, const struct bt_shape *shape, struct bt_diag *diag);
 void bt_params_finish(struct bt_params *params); /* takes a zeroed one */
 
+bool bt_param_is_bias(enum bt_param_kind kind);
 /* NULL when the shape has no such tensor. For a tied model BT_P_HEAD gives the embedding. */
 const struct bt_param *bt_params_get(const struct bt_params *params, enum bt_param_kind kind, size_t layer);
 const struct bt_param *bt_params_find(const struct bt_params *params, const char *name);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "train/model_tensors.h"
 
 static struct bt_rope rope_of(const struct bt_hf_config *config)
 {
@@ -44,6 +45,43 @@ static struct bt_shape shape_of(const struct bt_hf_config *config, bool sub_norm
                              .window_from = config->window_from_layer};
 }
 
+static bool is_unconverted(const struct bt_hf_config *config, const char *module)
+{
+    const size_t length = strlen(module);
+    for (size_t i = 0; i < config->unconverted_count; i++) {
+        const char *entry = config->unconverted[i];
+        const size_t n = strlen(entry);
+        if (n <= length && (!strncmp(module, entry, n) || !strcmp(module + length - n, entry)))
+            return true;
+    }
+    return false;
+}
+
+/* A folder of another program says by its quantization_config what ours say by their marks: those are made here, so
+ * that everything after this knows one form. */
+static enum bt_err adopt_quantization(struct bt_loaded_model *model, struct bt_diag *diag)
+{
+    struct bt_hf_config *config = model->config;
+    struct bt_hf_marks *marks = &config->marks;
+    if (!config->quantization_bitnet || marks->present)
+        return BT_OK;
+    *marks = (struct bt_hf_marks){.present = true, .ternary = true, .int8 = true, .lambda = 1.0};
+    marks->exclude_layers = bt_zalloc(model->params.count, sizeof *marks->exclude_layers);
+    if (!marks->exclude_layers)
+        return bt_fail_nomem(diag);
+    for (size_t i = 0; i < model->params.count; i++) {
+        const struct bt_param *param = &model->params.list[i];
+        char *module = param->linear ? bt_strndup(param->name, strlen(param->name) - strlen(".weight")) : NULL;
+        if (param->linear && !module)
+            return bt_fail_nomem(diag);
+        if (module && is_unconverted(config, module))
+            marks->exclude_layers[marks->exclude_count++] = module;
+        else
+            bt_free(module);
+    }
+    return BT_OK;
+}
+
 /* Shape, table and what the folder's marks exclude; `what` names the config. */
 static enum bt_err make_table(struct bt_loaded_model *model, const char *what, bool sub_norm, struct bt_diag *diag)
 {
@@ -51,6 +89,8 @@ static enum bt_err make_table(struct bt_loaded_model *model, const char *what, b
     const struct bt_hf_marks *marks = &model->config->marks;
     model->shape = shape_of(model->config, sub_norm);
     enum bt_err err = bt_params_init(&model->params, &model->shape, &reason);
+    if (!err)
+        err = adopt_quantization(model, &reason);
     if (!err)
         err = bt_params_exclude(&model->params, marks->exclude_layers, marks->exclude_count, &reason);
     if (err == BT_ENOMEM)
@@ -67,112 +107,6 @@ static enum bt_err allocate_weights(struct bt_loaded_model *model, struct bt_dia
     return BT_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-/* SubLN is there when one of its tensors is; all of them must be then, as the table says. */
-static bool has_sub_norm(const struct bt_safetensors *file)
-{
-    for (size_t i = 0; i < bt_safetensors_count(file); i++) {
-        const char *name = bt_safetensors_at(file, i)->name;
-        if (ends_with(name, ".attn_sub_norm.weight") || ends_with(name, ".ffn_sub_norm.weight"))
-            return true;
-    }
-    return false;
-}
-
-static enum bt_err fail_packed(const char *where, const char *what, struct bt_diag *diag)
-{
-    return bt_fail(diag, BT_EINPUT,
-                   "%s: not supported yet: packed ternary weights (%s); give the folder of float master weights", where,
-                   what);
-}
-
-/* No tensor of the file may go unused without a word. */
-static enum bt_err check_known(const struct bt_loaded_model *model, const struct bt_tensor_view *view,
-                               struct bt_diag *diag)
-{
-    if (ends_with(view->name, ".weight_scale") || view->dtype == BT_DTYPE_U8)
-        return fail_packed(view->file, view->name, diag);
-    if (bt_params_find(&model->params, view->name) || ends_with(view->name, "rotary_emb.inv_freq"))
-        return BT_OK;
-    if (model->shape.tied && !strcmp(view->name, "lm_head.weight"))
-        return BT_OK; /* compared with the embedding, or used in its place */
-    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" has no place in the model that config.json describes",
-                   view->file, view->name);
-}
-
-static void format_shape(char *text, size_t size, size_t rank, const uint64_t *shape)
-{
-    size_t used = (size_t)snprintf(text, size, "[");
-    for (size_t i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
-    if (used < size)
-        snprintf(text + used, size - used, "]");
-}
-
-static enum bt_err check_shape(const struct bt_tensor_view *view, const struct bt_param *param, struct bt_diag *diag)
-{
-    const uint64_t want[] = {param->shape[0], param->shape[1]};
-    char found_text[BT_TENSOR_MAX_RANK * 24], want_text[2 * 24];
-    if (view->rank == param->rank && !memcmp(view->shape, want, param->rank * sizeof *want))
-        return BT_OK;
-    format_shape(found_text, sizeof found_text, view->rank, view->shape);
-    format_shape(want_text, sizeof want_text, param->rank, want);
-    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" has shape %s; config.json asks for %s", view->file, view->name,
-                   found_text, want_text);
-}
-
-static enum bt_err check_tensor(const struct bt_tensor_view *view, const struct bt_param *param, struct bt_diag *diag)
-{
-    const enum bt_err err = bt_tensor_check_float(view, diag);
-    return err ? err : check_shape(view, param, diag);
-}
-
-/* The tensor of the file that fills a row of the table. Of a tied model whose file has the head alone, that is the
- * head. */
-static const struct bt_tensor_view *view_of(const struct bt_loaded_model *model, const struct bt_safetensors *file,
-                                            const struct bt_param *param)
-{
-    const struct bt_tensor_view *view = bt_safetensors_find(file, param->name);
-    if (!view && param->kind == BT_P_EMBED && model->shape.tied)
-        view = bt_safetensors_find(file, "lm_head.weight");
-    return view;
-}
-
-static enum bt_err fail_missing(const struct bt_loaded_model *model, const struct bt_param *param, struct bt_diag *diag)
-{
-    return bt_fail(diag, BT_EINPUT, "%s: tensor \"%s\" is missing from the weights%s", model->path, param->name,
-                   param->kind == BT_P_HEAD ? ", and config.json does not tie the head to the embedding" : "");
-}
-
-/* Everything about the tensors but their values: after this the memory for them is earned. */
-static enum bt_err check_tensors(const struct bt_loaded_model *model, const struct bt_safetensors *file,
-                                 struct bt_diag *diag)
-{
-    enum bt_err err = BT_OK;
-    for (size_t i = 0; i < bt_safetensors_count(file) && !err; i++)
-        err = check_known(model, bt_safetensors_at(file, i), diag);
-    for (size_t i = 0; i < model->params.count && !err; i++) {
-        const struct bt_param *param = &model->params.list[i];
-        const struct bt_tensor_view *view = view_of(model, file, param);
-        err = view ? check_tensor(view, param, diag) : fail_missing(model, param, diag);
-    }
-    return err;
-}
-
-/* Of types and shapes that were checked, so this cannot fail. */
-static void read_weights(struct bt_loaded_model *model, const struct bt_safetensors *file)
-{
-    const struct bt_params *params = &model->params;
-#pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < params->count; i++)
-        bt_tensor_to_f32(view_of(model, file, &params->list[i]), model->weights + params->list[i].offset, NULL);
-}
-
 /* Row r of a matrix as a tensor of its own. */
 static struct bt_tensor_view row_of(const struct bt_tensor_view *matrix, size_t r)
 {
@@ -184,15 +118,14 @@ static struct bt_tensor_view row_of(const struct bt_tensor_view *matrix, size_t 
     return row;
 }
 
-/* A head of its own in the file of a tied model must be the embedding, to the bit. */
-static enum bt_err check_tied_head(const struct bt_loaded_model *model, const struct bt_safetensors *file,
+/* A head of its own in the file of a tied model must be the embedding, to the bit. head: NULL when there is none. */
+static enum bt_err check_tied_head(const struct bt_loaded_model *model, const struct bt_tensor_view *head,
                                    struct bt_diag *diag)
 {
     const struct bt_param *embed = bt_params_get(&model->params, BT_P_EMBED, 0);
-    const struct bt_tensor_view *head = bt_safetensors_find(file, "lm_head.weight");
-    if (!model->shape.tied || !head)
+    if (!head)
         return BT_OK;
-    enum bt_err err = check_tensor(head, embed, diag);
+    enum bt_err err = bt_tensor_check(head, embed, diag);
     if (err)
         return err;
     float *row = bt_zalloc(model->shape.hidden, sizeof *row);
@@ -212,6 +145,14 @@ static enum bt_err check_tied_head(const struct bt_loaded_model *model, const st
     return err;
 }
 
+static enum bt_err fill(struct bt_loaded_model *model, const struct bt_tensor_map *map, struct bt_diag *diag)
+{
+    enum bt_err err = allocate_weights(model, diag);
+    if (!err)
+        err = bt_tensor_map_read(map, model, diag);
+    return err ? err : check_tied_head(model, map->own_head, diag);
+}
+
 static enum bt_err load_tensors(struct bt_loaded_model *model, const char *config_path,
                                 const struct bt_safetensors *file, bool with_weights, struct bt_diag *diag)
 {
@@ -220,16 +161,15 @@ static enum bt_err load_tensors(struct bt_loaded_model *model, const char *confi
     if (model->config->num_hidden_layers > tensors) /* before a table of that many layers is made */
         return bt_fail(diag, BT_EINPUT, "%s: num_hidden_layers is %llu, but the weights hold %zu tensors in all",
                        config_path, (unsigned long long)model->config->num_hidden_layers, tensors);
-    if ((err = make_table(model, config_path, has_sub_norm(file), diag)))
+    if ((err = make_table(model, config_path, bt_tensors_have_sub_norm(file, model->config), diag)))
         return err;
-    if ((err = check_tensors(model, file, diag)))
+    struct bt_tensor_map map;
+    if ((err = bt_tensor_map_init(&map, model, file, diag)))
         return err;
-    if (!with_weights)
-        return BT_OK;
-    if ((err = allocate_weights(model, diag)))
-        return err;
-    read_weights(model, file);
-    return check_tied_head(model, file, diag);
+    if (with_weights)
+        err = fill(model, &map, diag);
+    bt_tensor_map_finish(&map);
+    return err;
 }
 
 static enum bt_err load_folder(struct bt_loaded_model *model, const char *config_path, bool with_weights,
@@ -239,8 +179,6 @@ static enum bt_err load_folder(struct bt_loaded_model *model, const char *config
     enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
     if (err)
         return err;
-    if (model->config->quantization_bitnet && !model->config->quantization_online)
-        return fail_packed(config_path, "quantization_config without quantization_mode: online", diag);
     if ((err = bt_safetensors_open_model(model->path, &file, diag)))
         return err;
     err = load_tensors(model, config_path, file, with_weights, diag);
@@ -281,7 +219,9 @@ static enum bt_err describe(struct bt_loaded_model *model, const char *config_pa
     enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
     if (err)
         return err;
-    return make_table(model, config_path, model->config->family == BT_BITNET || model->config->bitnet_prefix, diag);
+    const struct bt_hf_config *config = model->config;
+    const bool sub_norm = config->family == BT_BITNET || config->bitnet_prefix || config->quantization_norms;
+    return make_table(model, config_path, sub_norm, diag);
 }
 
 static enum bt_err from_config(const char *config_path, struct bt_loaded_model **ret_model, struct bt_diag *diag)

@@ -21,9 +21,12 @@ struct bt_loaded_model {
     char *path; /* of the folder that config.json (and a tokenizer) lies in */
 };
 
-/* Reads config.json and the tensors (F32, F16 or BF16). BT_EINPUT naming file and tensor: missing, unknown or misshapen
- * tensors, packed ternary weights, a tied model with a different lm_head.weight. `path` may also be a checkpoint
- * folder. */
+/* Reads config.json and the tensors (F32, F16 or BF16, or packed ternary codes; train/model_tensors.h has the forms).
+ * BT_EINPUT naming file and tensor: missing, unknown or misshapen tensors, bytes that are no codes, a tied model with a
+ * different lm_head.weight. `path` may also be a checkpoint folder.
+ *
+ * Packed layers become the master weights of bt_ternary_masters: quantised, they give the file's codes and scale again,
+ * so the model computes at lambda 1 what the file says, and training goes on from there. */
 enum bt_err bt_model_load(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag);
 /* The same from a config.json alone, with random weights; BitNet's own and bitnet_<family> configs have SubLN norms. */
 enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_loaded_model **ret_model,
@@ -42,6 +45,8 @@ bool bt_is_bitnet_model(const struct bt_loaded_model *model);
 enum bt_err bt_model_write(const char *path, const struct bt_hf_config *config, const struct bt_params *params,
                            const float *weights, const struct bt_hf_marks *marks, const char *source,
                            uint64_t *ret_hash, struct bt_diag *diag);
+/* The tokenizer and generation files alone, each synced. */
+enum bt_err bt_model_copy_companions(const char *from, const char *to, struct bt_diag *diag);
 /* Bytes that bt_model_write will need on disk, rounded up a little. */
 uint64_t bt_model_disk_size(const struct bt_params *params, const char *source);
 

@@ -37,7 +37,7 @@ static enum bt_err copy_file(const char *from_folder, const char *to_folder, con
     return err;
 }
 
-static enum bt_err copy_companions(const char *from, const char *to, struct bt_diag *diag)
+enum bt_err bt_model_copy_companions(const char *from, const char *to, struct bt_diag *diag)
 {
     char **names = NULL;
     size_t count = 0;
@@ -97,7 +97,7 @@ enum bt_err bt_model_write(const char *path, const struct bt_hf_config *config, 
 {
     enum bt_err err = write_config(path, config, params->shape->sub_norm, marks, diag);
     if (!err && source)
-        err = copy_companions(source, path, diag);
+        err = bt_model_copy_companions(source, path, diag);
     if (!err)
         err = write_weights(path, params, weights, ret_hash, diag);
     return err;

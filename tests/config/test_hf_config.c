@@ -332,8 +332,21 @@ static void what_cannot_be_run_is_refused(void **state)
          "quantised"},
         {"llama", "\"quantization_config\": {}", "quantization_config.quant_method: missing, expected \"bitnet\""},
         {"llama", "\"quantization_config\": 4", NULL},
-        {"llama", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"use_rms_norm\": true}",
-         "quantization_config.use_rms_norm: a norm in front of every linear layer is not supported, expected false"},
+        {"llama",
+         "\"quantization_config\": {\"quant_method\": \"bitnet\", \"use_rms_norm\": true, \"rms_norm_eps\": 0.5}",
+         "quantization_config.rms_norm_eps: found 0.5, expected the rms_norm_eps 1e-06 of all other norms"},
+        {"llama",
+         "\"quantization_config\": {\"quant_method\": \"bitnet\", \"modules_to_not_convert\": [\"model.layers.0\"]}",
+         "quantization_config.modules_to_not_convert: the list does not name lm_head, and a ternary output head is not "
+         "supported"},
+        {"llama",
+         "\"quantization_config\": {\"quant_method\": \"bitnet\", \"modules_to_not_convert\": [\"lm_head\", \"a|b\"]}",
+         "quantization_config.modules_to_not_convert: \"a|b\" is not a plain part of a module's name, and others are "
+         "not "
+         "supported"},
+        {"llama", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"modules_to_not_convert\": \"lm_head\"}",
+         NULL},
+        {"llama", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"modules_to_not_convert\": [4]}", NULL},
         {"llama", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"x\"}",
          "quantization_config.linear_class: found \"x\", expected \"autobitlinear\" or \"bitlinear\""},
         {"llama", "\"bitnet_train\": {\"activations\": \"int8\"}",

@@ -410,7 +410,7 @@ static void half_precision_is_widened(void **state)
     bt_model_unload(model);
 }
 
-static void packed_weights_are_refused(void **state)
+static void packed_weights_need_a_config_that_says_so(void **state)
 {
     struct folders *f = *state;
     struct tensors tensors;
@@ -422,17 +422,13 @@ static void packed_weights_are_refused(void **state)
     add_tensor(&tensors, (struct bt_tensor_source){
                              "model.layers.0.self_attn.q_proj.weight_scale", BT_DTYPE_BF16, 1, {1}, &scale});
     write_tensors(f->a, &tensors);
-    check_refused(f->a, "not supported yet", "packed", "weight_scale");
+    check_refused(f->a, "q_proj.weight_scale", "packed", "no quantization_config");
 
     tensors_of(&tensors, model);
     *tensor(&tensors, "model.layers.0.self_attn.q_proj.weight") =
         (struct bt_tensor_source){"model.layers.0.self_attn.q_proj.weight", BT_DTYPE_U8, 2, {2, 8}, codes};
     write_tensors(f->a, &tensors);
-    check_refused(f->a, "not supported yet", "packed", "q_proj");
-
-    write_config(f->a, "{\"model_type\": \"bitnet\", \"tie_word_embeddings\": true, \"quantization_config\":"
-                       " {\"quant_method\": \"bitnet\", \"linear_class\": \"bitlinear\"}, " SIZES);
-    check_refused(f->a, "not supported yet", "packed", "config.json");
+    check_refused(f->a, "q_proj.weight", "U8", "");
     bt_model_unload(model);
 }
 
@@ -761,7 +757,7 @@ int main(void)
         FOLDER_TEST(more_layers_than_the_weights_can_hold_are_refused),
         FOLDER_TEST(a_head_in_the_file_of_a_tied_model_must_be_the_embedding),
         FOLDER_TEST(half_precision_is_widened),
-        FOLDER_TEST(packed_weights_are_refused),
+        FOLDER_TEST(packed_weights_need_a_config_that_says_so),
         FOLDER_TEST(marks_are_written_and_applied_again),
         FOLDER_TEST(tokenizer_files_go_along),
         FOLDER_TEST(a_tied_head_is_not_written),
