@@ -13,7 +13,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/exp.h"
 #include "kernels/lanes.h"
 #include "kernels/strip.h"
 
@@ -80,41 +79,6 @@ static bool sees_all(const int32_t *first, size_t query, size_t queries, size_t 
     return key + keys - 1 <= query && first[query + queries - 1] <= (int32_t)key;
 }
 
-/* The softmax of each lane over the keys seen so far. */
-struct softmax {
-    bt_real max[TILE], sum[TILE];
-};
-
-/* Turns scores into exp(score - max) with the maximum of all keys so far, and leaves in `rescale` what sums made with
- * the maximum before are to be multiplied by. A lane that has seen no key yet has a maximum of minus infinity. */
-static void softmax_step(struct softmax *softmax, bt_real rescale[TILE], square s, size_t keys)
-{
-    bt_real max[TILE], base[TILE], sum[TILE] = {0};
-    memcpy(max, softmax->max, sizeof max);
-    for (size_t r = 0; r < keys; r++) {
-#pragma omp simd
-        for (size_t lane = 0; lane < TILE; lane++)
-            max[lane] = s[r][lane] > max[lane] ? s[r][lane] : max[lane];
-    }
-#pragma omp simd
-    for (size_t lane = 0; lane < TILE; lane++)
-        base[lane] = max[lane] == (bt_real)-INFINITY ? 0 : max[lane];
-    for (size_t r = 0; r < keys; r++) {
-#pragma omp simd
-        for (size_t lane = 0; lane < TILE; lane++) {
-            const bt_real p = bt_exp(s[r][lane] - base[lane]);
-            s[r][lane] = p;
-            sum[lane] += p;
-        }
-    }
-#pragma omp simd
-    for (size_t lane = 0; lane < TILE; lane++) {
-        rescale[lane] = bt_exp(softmax->max[lane] - base[lane]);
-        softmax->sum[lane] = softmax->sum[lane] * rescale[lane] + sum[lane];
-        softmax->max[lane] = max[lane];
-    }
-}
-
 static void scale_lanes(strip sum, size_t dims, const bt_real factor[TILE])
 {
     for (size_t d = 0; d < dims; d++) {
@@ -131,10 +95,7 @@ static void forward_chunk(strip sum, struct softmax *softmax, const struct head 
     _Alignas(64) square s;
     _Alignas(64) bt_real factor[TILE];
     memset(sum, 0, dims * sizeof *sum);
-    for (size_t lane = 0; lane < TILE; lane++) {
-        softmax->max[lane] = (bt_real)-INFINITY;
-        softmax->sum[lane] = 0;
-    }
+    softmax_begin(softmax);
     const size_t end = query + q->count;
     for (size_t key = (size_t)h->first[query]; key < end; key += TILE) {
         const size_t keys = BT_MIN((size_t)TILE, end - key);
@@ -163,7 +124,7 @@ static void forward_tile(bt_real *out, bt_real *lse, const struct head *h, const
         unpack(out + h->query + query * h->q.step, h->q.step, sum, d0, dims, queries, 1);
     }
     for (size_t lane = 0; lane < queries; lane++)
-        lse[h->at + (query + lane) * s->heads] = (bt_real)(log((double)softmax.sum[lane]) + (double)softmax.max[lane]);
+        lse[h->at + (query + lane) * s->heads] = softmax_lse(&softmax, lane);
 }
 
 void BT_FN(attention_fwd)(bt_real *out, bt_real *lse, const bt_real *q, const bt_real *k, const bt_real *v,

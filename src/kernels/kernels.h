@@ -37,6 +37,34 @@ struct bt_adamw {
     float correction1, correction2;            /* 1 - beta^t, t counting applied updates from 1 */
 };
 
+/* What the gradient of a row of logits is made of. */
+struct bt_logit_loss {
+    bt_real temperature;                /* of both softmaxes that are compared */
+    bt_real label_scale, teacher_scale; /* what the gradients of the two losses are multiplied by; may be 0 */
+};
+
+/* The likeliest ids of n tokens, as a teacher's logits are kept on disk: log p = -level * BT_LEVEL_STEP, at the
+ * temperature of the loss. */
+struct bt_top_rows {
+    size_t count;           /* ids a token, at most BT_TOP_MAX */
+    const int32_t *ids;     /* (n, count), none twice in a row */
+    const uint16_t *levels; /* (n, count) */
+    const uint16_t *rest;   /* (n) of all other ids together; BT_LEVEL_NONE: there are none */
+};
+#define BT_TOP_MAX    1024
+#define BT_LEVEL_STEP 0x1p-11
+#define BT_LEVEL_NONE 65535
+
+enum bt_hidden_loss { BT_HIDDEN_MSE, BT_HIDDEN_MSE_NORMALIZED, BT_HIDDEN_INNER_PRODUCT };
+
+struct bt_relation_shape {
+    size_t rows, seq, groups;
+    size_t dim, teacher_dim;    /* channels of a group */
+    bt_real rate, teacher_rate; /* what a dot product is multiplied by */
+    bt_real log_floor;          /* log of the least value of R; -infinity: none */
+    const int32_t *first;       /* (n): index within the row of the first token of the same document */
+};
+
 struct bt_kernels {
     enum bt_cpu_level level;
 
@@ -90,6 +118,27 @@ struct bt_kernels {
     void (*adamw)(bt_real *p, bt_real *m, bt_real *v, const bt_real *g, size_t n, const struct bt_adamw *a);
     /* Sum of squares in double: blocks of 4096 summed on their own, then in order. Non-finite values come through. */
     double (*sum_squares)(const bt_real *g, size_t n);
+
+    /* Losses against a teacher (docs/numerics.md section 8). Losses are in double, unscaled.
+     *
+     * logits (n, vocab) are overwritten with the gradient of label_scale * ce + teacher_scale * kl, 0 in rows without a
+     * label, whose losses are 0; ce, kl (n) in nats. teacher (n, vocab) is overwritten too. top: the same where only
+     * the teacher's likeliest ids are known; all others count as one. */
+    void (*teacher_logits)(double *ce, double *kl, bt_real *logits, bt_real *teacher, const int32_t *labels, size_t n,
+                           size_t vocab, const struct bt_logit_loss *l);
+    void (*teacher_top)(double *ce, double *kl, bt_real *logits, const struct bt_top_rows *top, const int32_t *labels,
+                        size_t n, size_t vocab, const struct bt_logit_loss *l);
+    /* s, t, ds (n, d), n = rows * seq; used (rows): tokens in front of the padding, or NULL. loss (n), 0 in padding;
+     * ds += scale * gradient, untouched with 0. */
+    void (*hidden_loss)(double *loss, bt_real *ds, const bt_real *s, const bt_real *t, const int32_t *used, size_t rows,
+                        size_t seq, size_t d, enum bt_hidden_loss type, bt_real scale);
+    /* a, da (n, groups, dim), teacher (n, groups, teacher_dim); loss (n, groups). da is overwritten with scale *
+     * gradient, untouched with 0. stats: scratch (3, n, groups). A token that is alone in its document has loss 0. */
+    void (*relation)(double *loss, bt_real *da, bt_real *stats, const bt_real *a, const bt_real *teacher,
+                     const struct bt_relation_shape *s, bt_real scale);
+    /* Rows of x (n, d) to length 1, in place; length (n), at least 1e-12. Backward turns dy into dx in place. */
+    void (*unit_fwd)(bt_real *x, bt_real *length, size_t n, size_t d);
+    void (*unit_bwd)(bt_real *dy, const bt_real *y, const bt_real *length, size_t n, size_t d);
 };
 
 /* Fills the table for at most `level` (and at most what the machine has). */

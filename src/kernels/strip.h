@@ -4,6 +4,9 @@
 #ifndef BT_KERNELS_STRIP_H
 #define BT_KERNELS_STRIP_H
 
+#include <string.h>
+
+#include "kernels/exp.h"
 #include "kernels/tile.h"
 
 enum { TILE = 64, PITCH = TILE + 16, DIM = 256 };
@@ -81,6 +84,55 @@ static inline void unpack(bt_real *to, size_t step, strip from, size_t d0, size_
     for (size_t lane = 0; lane < count; lane++)
         for (size_t d = 0; d < dims; d++)
             to[lane * step + d0 + d] = from[d][lane] * scale;
+}
+
+/* The softmax of each lane over the keys seen so far. */
+struct softmax {
+    bt_real max[TILE], sum[TILE];
+};
+
+static inline void softmax_begin(struct softmax *softmax)
+{
+    for (size_t lane = 0; lane < TILE; lane++) {
+        softmax->max[lane] = (bt_real)-INFINITY;
+        softmax->sum[lane] = 0;
+    }
+}
+
+/* The log of a lane's denominator, with the maximum back in. */
+static inline bt_real softmax_lse(const struct softmax *softmax, size_t lane)
+{
+    return (bt_real)(log((double)softmax->sum[lane]) + (double)softmax->max[lane]);
+}
+
+/* Turns scores into exp(score - max) with the maximum of all keys so far, and leaves in `rescale` what sums made with
+ * the maximum before are to be multiplied by. A lane that has seen no key yet has a maximum of minus infinity. */
+static inline void softmax_step(struct softmax *softmax, bt_real rescale[TILE], square s, size_t keys)
+{
+    bt_real max[TILE], base[TILE], sum[TILE] = {0};
+    memcpy(max, softmax->max, sizeof max);
+    for (size_t r = 0; r < keys; r++) {
+#pragma omp simd
+        for (size_t lane = 0; lane < TILE; lane++)
+            max[lane] = s[r][lane] > max[lane] ? s[r][lane] : max[lane];
+    }
+#pragma omp simd
+    for (size_t lane = 0; lane < TILE; lane++)
+        base[lane] = max[lane] == (bt_real)-INFINITY ? 0 : max[lane];
+    for (size_t r = 0; r < keys; r++) {
+#pragma omp simd
+        for (size_t lane = 0; lane < TILE; lane++) {
+            const bt_real p = bt_exp(s[r][lane] - base[lane]);
+            s[r][lane] = p;
+            sum[lane] += p;
+        }
+    }
+#pragma omp simd
+    for (size_t lane = 0; lane < TILE; lane++) {
+        rescale[lane] = bt_exp(softmax->max[lane] - base[lane]);
+        softmax->sum[lane] = softmax->sum[lane] * rescale[lane] + sum[lane];
+        softmax->max[lane] = max[lane];
+    }
 }
 
 #endif

@@ -39,7 +39,13 @@
     X(bias_fwd)                                                                                                        \
     X(bias_bwd)                                                                                                        \
     X(adamw)                                                                                                           \
-    X(sum_squares)
+    X(sum_squares)                                                                                                     \
+    X(teacher_logits)                                                                                                  \
+    X(teacher_top)                                                                                                     \
+    X(hidden_loss)                                                                                                     \
+    X(relation)                                                                                                        \
+    X(unit_fwd)                                                                                                        \
+    X(unit_bwd)
 
 #ifdef BT_VARIANT
 #define BT_DECLARE(name) __typeof__(*((struct bt_kernels *)NULL)->name) BT_FN(name);

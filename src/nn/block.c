@@ -1,5 +1,7 @@
 #include "nn/block.h"
 
+#include <string.h>
+
 static size_t max_of(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -51,13 +53,15 @@ void bt_block_saved_carve(struct bt_block_saved *saved, struct bt_arena *arena, 
 }
 
 void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *arena, const struct bt_shape *shape,
-                            size_t n, bool gradients)
+                            size_t n, bool gradients, bool quantised)
 {
     const size_t q_width = shape->heads * shape->head_dim, kv_width = shape->kv_heads * shape->head_dim;
     const size_t widest = max_of(shape->hidden, max_of(q_width, shape->ffn));
     scratch->wide = take_floats(arena, n, widest);
-    scratch->operand = take_floats(arena, n, widest);
-    scratch->we = take_floats(arena, shape->hidden, max_of(q_width, shape->ffn));
+    if (quantised) {
+        scratch->operand = take_floats(arena, n, widest);
+        scratch->we = take_floats(arena, shape->hidden, max_of(q_width, shape->ffn));
+    }
     if (!gradients)
         return;
     scratch->branch = take_floats(arena, n, widest);
@@ -103,6 +107,14 @@ static void linear_fwd(const struct bt_bitlinear *layer, const struct bt_block_c
     bt_bitlinear_fwd(layer, c->compute, c->lambda, y, input, c->scratch->we);
 }
 
+static void keep_qkv(struct bt_block *block, const struct bt_block_context *c)
+{
+    const size_t head = c->shape->head_dim * sizeof(float), n = tokens_of(c);
+    memcpy(block->kept.q, block->saved.q, n * c->shape->heads * head);
+    memcpy(block->kept.k, block->saved.k, n * c->shape->kv_heads * head);
+    memcpy(block->kept.v, block->saved.v, n * c->shape->kv_heads * head);
+}
+
 /* q, k and v as attention takes them: projected, normed per head (Qwen3), rotated. */
 static void project_qkv(struct bt_block *block, const struct bt_block_context *c)
 {
@@ -121,6 +133,8 @@ static void project_qkv(struct bt_block *block, const struct bt_block_context *c
         norm_fwd(&block->q_norm, c, s->q, s->q_rstd, s->q_raw, n * shape->heads, shape->head_dim);
         norm_fwd(&block->k_norm, c, s->k, s->k_rstd, s->k_raw, n * shape->kv_heads, shape->head_dim);
     }
+    if (block->kept.q)
+        keep_qkv(block, c);
     kernels->rope_fwd(s->q, c->cosine, c->sine, c->position, n, shape->heads, shape->head_dim);
     kernels->rope_fwd(s->k, c->cosine, c->sine, c->position, n, shape->kv_heads, shape->head_dim);
 }
@@ -249,6 +263,15 @@ static void o_bwd(struct bt_block *block, const struct bt_block_context *c, cons
         norm_bwd(&block->attn_sub_norm, c, dout, false, dout, s->o, s->o_rstd, n, width);
 }
 
+static void add_extra(const struct bt_block *block, const struct bt_block_context *c)
+{
+    const struct bt_block_scratch *scratch = c->scratch;
+    const size_t kv = tokens_of(c) * c->shape->kv_heads * c->shape->head_dim;
+    c->compute->kernels.add(scratch->dq, block->extra.q, tokens_of(c) * c->shape->heads * c->shape->head_dim);
+    c->compute->kernels.add(scratch->dk, block->extra.k, kv);
+    c->compute->kernels.add(scratch->dv, block->extra.v, kv);
+}
+
 /* Through RoPE and the per-head norms, to the outputs of the projections; in place. */
 static void qk_bwd(struct bt_block *block, const struct bt_block_context *c)
 {
@@ -260,6 +283,8 @@ static void qk_bwd(struct bt_block *block, const struct bt_block_context *c)
 
     kernels->rope_bwd(scratch->dq, c->cosine, c->sine, c->position, n, shape->heads, shape->head_dim);
     kernels->rope_bwd(scratch->dk, c->cosine, c->sine, c->position, n, shape->kv_heads, shape->head_dim);
+    if (block->extra.q)
+        add_extra(block, c);
     if (!shape->qk_norm)
         return;
     norm_bwd(&block->q_norm, c, scratch->dq, false, scratch->dq, s->q_raw, s->q_rstd, n * shape->heads,

@@ -35,11 +35,19 @@ struct bt_block_saved {
     float *h_a, *o_a, *g_a, *f_a;                  /* (n) their scales */
 };
 
+/* q (n, heads, head_dim), k and v (n, kv_heads, head_dim) as the projections and q_norm and k_norm give them, before
+ * RoPE; or their gradients. */
+struct bt_qkv {
+    float *q, *k, *v;
+};
+
 struct bt_block {
     struct bt_norm input_norm, post_norm, q_norm, k_norm, attn_sub_norm, ffn_sub_norm;
     struct bt_bitlinear q, k, v, o, gate, up, down;
     struct bt_block_saved saved;
-    size_t window; /* 0: none */
+    struct bt_qkv kept;  /* forward copies them here; NULL: it does not */
+    struct bt_qkv extra; /* gradients that backward adds to its own; NULL: none */
+    size_t window;       /* 0: none */
 };
 
 /* Buffers shared by all blocks; d = max(hidden, heads * head_dim, ffn). */
@@ -50,7 +58,7 @@ struct bt_block_scratch {
     float *normed;  /* (n, hidden) a norm's output made again in backward */
     float *dh;      /* (n, hidden) */
     float *dq, *dk, *dv, *delta;
-    float *we; /* the largest linear's weights */
+    float *we; /* the largest linear's weights; operand and we: only where something is quantised */
 };
 
 struct bt_block_context { /* what a pass hands to every block */
@@ -69,7 +77,7 @@ struct bt_block_context { /* what a pass hands to every block */
 void bt_block_saved_carve(struct bt_block_saved *saved, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
                           bool int8);
 void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *arena, const struct bt_shape *shape,
-                            size_t n, bool gradients);
+                            size_t n, bool gradients, bool quantised);
 
 /* x_out (n, hidden) from block->saved.x_in, which the caller has filled; it overlaps nothing saved. */
 void bt_block_fwd(struct bt_block *block, const struct bt_block_context *context, float *x_out);

@@ -38,6 +38,17 @@ double bt_head_loss(struct bt_head *head, const struct bt_head_context *c);
 /* The same; dx (n, hidden) is overwritten with the gradient of scale * sum, dweight and the gain's gradient are added
  * to. scale is not 0. */
 double bt_head_backward(struct bt_head *head, const struct bt_head_context *c, float scale, float *dx);
+/* What a teacher has to say of the same rows. */
+struct bt_head_lesson {
+    struct bt_logit_loss loss;             /* temperature and scales */
+    struct bt_head *teacher_head;          /* memory of the teacher's slices, which are as long as the student's */
+    const struct bt_head_context *teacher; /* NULL: */
+    const struct bt_top_rows *top;         /* its likeliest ids are given */
+    double *kl;                            /* (n) */
+};
+/* Leaves the losses of the labels in head->loss and the divergences in kl; gradients as bt_head_backward. */
+void bt_head_learn(struct bt_head *head, const struct bt_head_context *c, const struct bt_head_lesson *lesson,
+                   float *dx);
 /* logits (n, vocab). */
 void bt_head_logits(struct bt_head *head, const struct bt_head_context *c, float *logits);
 

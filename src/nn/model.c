@@ -4,27 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
-#include "nn/block.h"
-#include "nn/head.h"
+#include "nn/model_inside.h"
 #include "nn/rope_table.h"
-
-struct bt_model {
-    struct bt_arena arena;
-    const struct bt_params *params;
-    const struct bt_shape *shape;
-    const struct bt_compute *compute;
-    struct bt_model_options options;
-    const float *weights;
-    float *gradients;
-    struct bt_block *blocks; /* (layers) */
-    struct bt_block_scratch scratch;
-    struct bt_head head;
-    float *x_last;         /* (n, hidden) input of the final norm */
-    float *dx;             /* (n, hidden) */
-    float *cosine, *sine;  /* (seq, head_dim / 2) */
-    int32_t *first_window; /* (n) */
-};
 
 /* The views of one tensor in the flat buffers; NULL where the shape has none, and while the arena is only measured. */
 static const float *weight_of(const struct bt_model *m, enum bt_param_kind kind, size_t layer)
@@ -64,7 +45,7 @@ static struct bt_bitlinear linear_of(struct bt_model *m, struct bt_arena *arena,
     return linear;
 }
 
-static void carve_block(struct bt_model *m, struct bt_arena *arena, struct bt_block *block, size_t layer, size_t n)
+static void carve_block(struct bt_model *m, struct bt_arena *arena, struct bt_block *block, size_t layer)
 {
     memset(block, 0, sizeof *block);
     block->input_norm = norm_of(m, BT_P_INPUT_NORM, layer);
@@ -81,7 +62,41 @@ static void carve_block(struct bt_model *m, struct bt_arena *arena, struct bt_bl
     block->up = linear_of(m, arena, BT_P_UP, layer);
     block->down = linear_of(m, arena, BT_P_DOWN, layer);
     block->window = layer >= m->shape->window_from ? m->shape->window : 0;
-    bt_block_saved_carve(&block->saved, arena, m->shape, n, m->options.int8_activations);
+}
+
+static float *take_floats(struct bt_arena *arena, size_t n, size_t columns)
+{
+    return bt_arena_take(arena, n, columns * sizeof(float));
+}
+
+struct bt_qkv bt_qkv_carve(struct bt_arena *arena, const struct bt_shape *shape, size_t n)
+{
+    struct bt_qkv qkv = {.q = take_floats(arena, n, shape->heads * shape->head_dim)};
+    qkv.k = take_floats(arena, n, shape->kv_heads * shape->head_dim);
+    qkv.v = take_floats(arena, n, shape->kv_heads * shape->head_dim);
+    return qkv;
+}
+
+/* What the blocks save: each its own, or one set for all but the input, of which there are as many as are kept (or two,
+ * by turns). */
+static void carve_saved(struct bt_model *m, struct bt_arena *arena, size_t n)
+{
+    const struct bt_shape *shape = m->shape;
+    const bool all = m->options.gradients || m->options.keep == BT_KEEP_ALL;
+    float *turns[2] = {NULL, NULL};
+    struct bt_block_saved saved = {0};
+    for (size_t i = 0; i < shape->layers; i++) {
+        if (all || i == 0)
+            bt_block_saved_carve(&saved, arena, shape, n, m->options.int8_activations);
+        else if (m->options.keep == BT_KEEP_INPUTS || i == 1)
+            saved.x_in = take_floats(arena, n, shape->hidden);
+        else
+            saved.x_in = turns[i % 2];
+        turns[i % 2] = saved.x_in;
+        if (m->blocks)
+            m->blocks[i].saved = saved;
+    }
+    m->x_last = take_floats(arena, n, shape->hidden);
 }
 
 /* Sizes the arena (without a base) or lays the model out in it. */
@@ -93,14 +108,21 @@ static void carve(struct bt_model *m, struct bt_arena *arena)
 
     m->blocks = bt_arena_take(arena, shape->layers, sizeof *m->blocks);
     for (size_t i = 0; i < shape->layers; i++)
-        carve_block(m, arena, m->blocks ? &m->blocks[i] : &measured, i, n);
-    bt_block_scratch_carve(&m->scratch, arena, shape, n, m->options.gradients);
+        carve_block(m, arena, m->blocks ? &m->blocks[i] : &measured, i);
+    carve_saved(m, arena, n);
+    bt_block_scratch_carve(&m->scratch, arena, shape, n, m->options.gradients,
+                           m->options.ternary_weights || m->options.int8_activations);
     bt_head_carve(&m->head, arena, shape, n, m->options.gradients);
-    m->x_last = bt_arena_take(arena, n, shape->hidden * sizeof(float));
-    m->dx = m->options.gradients ? bt_arena_take(arena, n, shape->hidden * sizeof(float)) : NULL;
-    m->cosine = bt_arena_take(arena, m->options.seq, half * sizeof(float));
-    m->sine = bt_arena_take(arena, m->options.seq, half * sizeof(float));
+    m->dx = m->options.gradients ? take_floats(arena, n, shape->hidden) : NULL;
+    m->cosine = take_floats(arena, m->options.seq, half);
+    m->sine = take_floats(arena, m->options.seq, half);
     m->first_window = bt_arena_take(arena, n, sizeof(int32_t));
+    if (m->options.keep_qkv)
+        m->qkv = bt_qkv_carve(arena, shape, n);
+    if (m->options.keep_qkv && m->blocks)
+        m->blocks[m->options.qkv_layer].kept = m->qkv;
+    if (m->options.distill)
+        bt_pupil_carve(&m->pupil, arena, shape, m->options.distill, m->options.rows, m->options.seq);
 }
 
 size_t bt_model_memory(const struct bt_params *params, const struct bt_model_options *options)
@@ -185,7 +207,7 @@ static const int32_t *windowed_first(struct bt_model *m, const struct bt_batch *
     return m->first_window;
 }
 
-static struct bt_block_context context_of(struct bt_model *m, const struct bt_batch *batch, float lambda)
+struct bt_block_context bt_model_context(struct bt_model *m, const struct bt_batch *batch, float lambda)
 {
     assert(batch->rows <= m->options.rows && batch->seq == m->options.seq);
     return (struct bt_block_context){.shape = m->shape,
@@ -201,20 +223,21 @@ static struct bt_block_context context_of(struct bt_model *m, const struct bt_ba
                                      .lambda = lambda};
 }
 
-static float *block_input(const struct bt_model *m, size_t i)
+float *bt_model_block_input(const struct bt_model *m, size_t i)
 {
     return i < m->shape->layers ? m->blocks[i].saved.x_in : m->x_last;
 }
 
-static void forward(struct bt_model *m, const struct bt_block_context *context, const struct bt_batch *batch)
+void bt_model_run(struct bt_model *m, const struct bt_block_context *context, const struct bt_batch *batch,
+                  size_t blocks)
 {
-    m->compute->kernels.embedding_fwd(block_input(m, 0), weight_of(m, BT_P_EMBED, 0), batch->ids,
+    m->compute->kernels.embedding_fwd(bt_model_block_input(m, 0), weight_of(m, BT_P_EMBED, 0), batch->ids,
                                       batch->rows * batch->seq, m->shape->hidden);
-    for (size_t i = 0; i < m->shape->layers; i++)
-        bt_block_fwd(&m->blocks[i], context, block_input(m, i + 1));
+    for (size_t i = 0; i < blocks; i++)
+        bt_block_fwd(&m->blocks[i], context, bt_model_block_input(m, i + 1));
 }
 
-static struct bt_head_context head_context(const struct bt_model *m, const struct bt_batch *batch)
+struct bt_head_context bt_model_head(const struct bt_model *m, const struct bt_batch *batch)
 {
     return (struct bt_head_context){.shape = m->shape,
                                     .compute = m->compute,
@@ -228,36 +251,52 @@ static struct bt_head_context head_context(const struct bt_model *m, const struc
 
 double bt_model_loss(struct bt_model *m, const struct bt_batch *batch, float lambda)
 {
-    const struct bt_block_context context = context_of(m, batch, lambda);
-    const struct bt_head_context head = head_context(m, batch);
-    forward(m, &context, batch);
+    const struct bt_block_context context = bt_model_context(m, batch, lambda);
+    const struct bt_head_context head = bt_model_head(m, batch);
+    bt_model_run(m, &context, batch, m->shape->layers);
     return bt_head_loss(&m->head, &head);
 }
 
 double bt_model_backward(struct bt_model *m, const struct bt_batch *batch, float lambda, float scale)
 {
-    const struct bt_block_context context = context_of(m, batch, lambda);
-    const struct bt_head_context head = head_context(m, batch);
-    forward(m, &context, batch);
+    const struct bt_block_context context = bt_model_context(m, batch, lambda);
+    const struct bt_head_context head = bt_model_head(m, batch);
+    bt_model_run(m, &context, batch, m->shape->layers);
     const double loss = bt_head_backward(&m->head, &head, scale, m->dx);
     for (size_t i = m->shape->layers; i-- > 0;)
         bt_block_bwd(&m->blocks[i], &context, m->dx);
+    bt_model_embedding_bwd(m, batch);
+    return loss;
+}
+
+void bt_model_embedding_bwd(struct bt_model *m, const struct bt_batch *batch)
+{
     m->compute->kernels.embedding_bwd(gradient_of(m, BT_P_EMBED, 0), m->dx, batch->ids, batch->rows * batch->seq,
                                       m->shape->hidden);
-    return loss;
+}
+
+void bt_model_forward(struct bt_model *m, const struct bt_batch *batch, float lambda, size_t blocks)
+{
+    const struct bt_block_context context = bt_model_context(m, batch, lambda);
+    bt_model_run(m, &context, batch, blocks);
+}
+
+const struct bt_qkv *bt_model_qkv(const struct bt_model *m)
+{
+    return &m->qkv;
 }
 
 void bt_model_logits(struct bt_model *m, const struct bt_batch *batch, float lambda, float *logits)
 {
-    const struct bt_block_context context = context_of(m, batch, lambda);
-    const struct bt_head_context head = head_context(m, batch);
-    forward(m, &context, batch);
+    const struct bt_block_context context = bt_model_context(m, batch, lambda);
+    const struct bt_head_context head = bt_model_head(m, batch);
+    bt_model_run(m, &context, batch, m->shape->layers);
     bt_head_logits(&m->head, &head, logits);
 }
 
 const float *bt_model_hidden(const struct bt_model *m, size_t i)
 {
-    return block_input(m, i);
+    return bt_model_block_input(m, i);
 }
 
 void bt_model_branch_squares(struct bt_model *m, size_t i, size_t n, double *ret_attn, double *ret_ffn)

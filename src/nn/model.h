@@ -14,16 +14,29 @@
 #include "base/err.h"
 #include "nn/batch.h"
 #include "nn/compute.h"
+#include "nn/distill.h"
 #include "nn/params.h"
+
+/* What is left of a forward when it is done. */
+enum bt_keep {
+    BT_KEEP_ALL,    /* everything: what backward and bt_model_branch_squares want */
+    BT_KEEP_INPUTS, /* what bt_model_hidden gives; the blocks share all other buffers */
+    BT_KEEP_LAST,   /* only what goes into the final norm */
+};
 
 struct bt_model_options {
     size_t rows, seq;     /* the largest batch; seq is also the number of RoPE positions */
     bool ternary_weights; /* linear layers are quantised (but for params' excluded ones) */
     bool int8_activations;
-    bool gradients; /* false: forward only, no backward buffers */
+    bool gradients;    /* false: forward only, no backward buffers */
+    enum bt_keep keep; /* with gradients: all */
+    bool keep_qkv;     /* q, k and v of the block qkv_layer stay, for bt_model_qkv */
+    size_t qkv_layer;
+    const struct bt_distill *distill; /* room for bt_model_learn with these terms; NULL: none. Borrowed */
 };
 
 struct bt_model;
+struct bt_qkv; /* nn/block.h */
 
 /* Bytes of the model's own memory: codes, saved activations, scratch. 0 when the sizes overflow. */
 size_t bt_model_memory(const struct bt_params *params, const struct bt_model_options *options);
@@ -44,6 +57,15 @@ double bt_model_loss(struct bt_model *model, const struct bt_batch *batch, float
 /* Forward and backward: adds to the gradients those of (sum of losses) * scale. scale is not 0. Returns the sum
  * of the losses, unscaled. */
 double bt_model_backward(struct bt_model *model, const struct bt_batch *batch, float lambda, float scale);
+
+/* Forward of the first `blocks` blocks alone, nothing behind them. */
+void bt_model_forward(struct bt_model *model, const struct bt_batch *batch, float lambda, size_t blocks);
+/* After a forward of a model with keep_qkv. Whoever reads them may write into them. */
+const struct bt_qkv *bt_model_qkv(const struct bt_model *model);
+/* Forward and backward of a model that was created with options->distill: adds to the gradients those of the sum of all
+ * terms, each times its scale. sums: of the terms over the batch, unscaled, 0 for a term that the stage lacks. */
+void bt_model_learn(struct bt_model *model, const struct bt_batch *batch, float lambda, const struct bt_lesson *lesson,
+                    double sums[BT_TERM_COUNT]);
 
 /* Forward, and the logits (n, vocab) of every position: for tests and small batches. */
 void bt_model_logits(struct bt_model *model, const struct bt_batch *batch, float lambda, float *logits);
