@@ -22,6 +22,9 @@ size_t golden_computes(struct bt_compute *computes, size_t room);
 
 void golden_model_open(struct golden_model *g, const char *folder, const struct bt_compute *compute, size_t rows,
                        size_t seq, bool ternary, bool int8);
+/* Any options; gradients are there for those that want them. */
+void golden_model_open_as(struct golden_model *g, const char *folder, const struct bt_compute *compute,
+                          const struct bt_model_options *options);
 void golden_model_close(struct golden_model *g);
 
 /* A batch of plain rows; arrays by malloc. */
@@ -29,6 +32,13 @@ struct bt_batch golden_batch(size_t rows, size_t seq);
 void golden_batch_free(struct bt_batch *batch);
 /* Recounts tokens and labels. */
 void golden_batch_count(struct bt_batch *batch);
+
+/* The batch of a fixture's case.json. */
+struct bt_batch golden_fixture_batch(const json_t *info);
+/* A tensor of the fixture's expect.safetensors. */
+const float *golden_expected(const struct bt_safetensors *file, const char *name, size_t count);
+void golden_compare_gradients(const struct golden_model *g, const struct bt_safetensors *want, double tolerance);
+double golden_gradient_norm(const struct golden_model *g);
 
 json_t *golden_json(const char *path);
 double golden_number(const json_t *object, const char *key);
