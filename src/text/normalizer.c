@@ -102,7 +102,7 @@ void bt_normalizer_scratch_finish(struct bt_normalizer_scratch *scratch)
 
 /* Whether the step would give the text as it is: for most steps and most texts that is cheap to see. */
 static bool changes_nothing(const struct bt_normalizer *normalizer, const struct bt_normalizer_step *step,
-                            const char *text, size_t size)
+                            const char *text, size_t size, enum bt_text_place place)
 {
     switch (step->kind) {
     case BT_NORMALIZE_NFC:
@@ -112,7 +112,7 @@ static bool changes_nothing(const struct bt_normalizer *normalizer, const struct
     case BT_NORMALIZE_PREPEND:
         break;
     }
-    return false;
+    return place == BT_PLACE_INSIDE;
 }
 
 static bool run_step(const struct bt_normalizer *normalizer, const struct bt_normalizer_step *step,
@@ -133,13 +133,13 @@ static bool run_step(const struct bt_normalizer *normalizer, const struct bt_nor
 }
 
 enum bt_err bt_normalizer_run(const struct bt_normalizer *normalizer, struct bt_normalizer_scratch *scratch,
-                              const char *text, size_t size, const char **ret_text, size_t *ret_size,
-                              struct bt_diag *diag)
+                              const char *text, size_t size, enum bt_text_place place, const char **ret_text,
+                              size_t *ret_size, struct bt_diag *diag)
 {
     size_t next = 0; /* of the two buffers, the one that does not hold the text */
     for (size_t i = 0; i < normalizer->count && size > 0; i++) {
         const struct bt_normalizer_step *step = &normalizer->steps[i];
-        if (changes_nothing(normalizer, step, text, size))
+        if (changes_nothing(normalizer, step, text, size, place))
             continue;
         struct bt_buffer *to = &scratch->texts[next];
         if (!run_step(normalizer, step, &scratch->nfc, to, text, size))

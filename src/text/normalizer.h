@@ -4,6 +4,7 @@
 
 #include "text/json_field.h"
 #include "text/nfc.h"
+#include "text/text_place.h"
 
 #define BT_NORMALIZER_STEPS 16
 
@@ -32,7 +33,7 @@ void bt_normalizer_scratch_finish(struct bt_normalizer_scratch *scratch);
 
 /* What comes out is the text itself or lives in the scratch until the next call. Valid UTF-8. */
 enum bt_err bt_normalizer_run(const struct bt_normalizer *normalizer, struct bt_normalizer_scratch *scratch,
-                              const char *text, size_t size, const char **ret_text, size_t *ret_size,
-                              struct bt_diag *diag);
+                              const char *text, size_t size, enum bt_text_place place, const char **ret_text,
+                              size_t *ret_size, struct bt_diag *diag);
 
 #endif

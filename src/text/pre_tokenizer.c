@@ -19,19 +19,19 @@ struct cutter {
     struct walk *walk;
     size_t step;
     const char *text;
-    bool first;
+    enum bt_text_place place;
     enum bt_split_behavior behavior;
     bool held, held_match; /* a piece that the next one may join */
     size_t held_start, held_end;
 };
 
-static enum bt_err run_step(struct walk *walk, size_t step, const char *text, size_t size, bool first);
+static enum bt_err run_step(struct walk *walk, size_t step, const char *text, size_t size, enum bt_text_place place);
 
 static enum bt_err emit(struct cutter *cutter, size_t start, size_t end)
 {
     return start == end ? BT_OK
                         : run_step(cutter->walk, cutter->step + 1, cutter->text + start, end - start,
-                                   cutter->first && start == 0);
+                                   start == 0 ? cutter->place : BT_PLACE_LATER);
 }
 
 static enum bt_err emit_held(struct cutter *cutter)
@@ -147,7 +147,8 @@ static bool begins_with(const char *text, size_t size, const char *with, size_t 
 static enum bt_err run_metaspace(struct cutter *cutter, const struct bt_pre_step *step, size_t size)
 {
     struct bt_buffer *to = &cutter->walk->scratch->texts[cutter->step];
-    const bool wanted = step->prepend == BT_PREPEND_ALWAYS || (step->prepend == BT_PREPEND_FIRST && cutter->first);
+    const bool wanted = (step->prepend == BT_PREPEND_ALWAYS && cutter->place != BT_PLACE_INSIDE) ||
+                        (step->prepend == BT_PREPEND_FIRST && cutter->place == BT_PLACE_FRONT);
     const bool there =
         begins_with(cutter->text, size, " ", 1) || begins_with(cutter->text, size, step->mark, step->mark_size);
     to->size = 0;
@@ -160,7 +161,7 @@ static enum bt_err run_metaspace(struct cutter *cutter, const struct bt_pre_step
 
 static enum bt_err run_byte_level(struct cutter *cutter, const struct bt_pre_step *step, size_t size)
 {
-    if (step->prepend == BT_PREPEND_ALWAYS && cutter->text[0] != ' ') {
+    if (step->prepend == BT_PREPEND_ALWAYS && cutter->place != BT_PLACE_INSIDE && cutter->text[0] != ' ') {
         struct bt_buffer *to = &cutter->walk->scratch->texts[cutter->step];
         to->size = 0;
         if (!bt_buffer_put(to, " ", 1) || !bt_buffer_put(to, cutter->text, size))
@@ -171,12 +172,12 @@ static enum bt_err run_byte_level(struct cutter *cutter, const struct bt_pre_ste
     return step->pattern ? cut_pattern(cutter, step, size) : emit(cutter, 0, size);
 }
 
-static enum bt_err run_step(struct walk *walk, size_t number, const char *text, size_t size, bool first)
+static enum bt_err run_step(struct walk *walk, size_t number, const char *text, size_t size, enum bt_text_place place)
 {
     if (number == walk->pre->count)
         return walk->take(walk->context, text, size, walk->diag);
     const struct bt_pre_step *step = &walk->pre->steps[number];
-    struct cutter cutter = {.walk = walk, .step = number, .text = text, .first = first, .behavior = step->behavior};
+    struct cutter cutter = {.walk = walk, .step = number, .text = text, .place = place, .behavior = step->behavior};
     switch (step->kind) {
     case BT_PRE_SPLIT:
         return cut_pattern(&cutter, step, size);
@@ -191,8 +192,9 @@ static enum bt_err run_step(struct walk *walk, size_t number, const char *text, 
 }
 
 enum bt_err bt_pre_tokenizer_run(const struct bt_pre_tokenizer *pre, struct bt_pre_scratch *scratch, const char *text,
-                                 size_t size, bool first, bt_word_fn *take, void *context, struct bt_diag *diag)
+                                 size_t size, enum bt_text_place place, bt_word_fn *take, void *context,
+                                 struct bt_diag *diag)
 {
     struct walk walk = {.pre = pre, .scratch = scratch, .take = take, .context = context, .diag = diag};
-    return size ? run_step(&walk, 0, text, size, first) : BT_OK;
+    return size ? run_step(&walk, 0, text, size, place) : BT_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "text/buffer.h"
 #include "text/split_pattern.h"
+#include "text/text_place.h"
 
 #define BT_PRE_STEPS 16
 
@@ -49,9 +50,9 @@ struct bt_pre_scratch {
 
 /* Takes a word, which is never empty. */
 typedef enum bt_err bt_word_fn(void *context, const char *word, size_t size, struct bt_diag *diag);
-/* Calls take for every word of valid UTF-8, in order, until it fails. first: the text stands at the front of the whole
- * input. */
+/* Calls take for every word of valid UTF-8, in order, until it fails. */
 enum bt_err bt_pre_tokenizer_run(const struct bt_pre_tokenizer *pre, struct bt_pre_scratch *scratch, const char *text,
-                                 size_t size, bool first, bt_word_fn *take, void *context, struct bt_diag *diag);
+                                 size_t size, enum bt_text_place place, bt_word_fn *take, void *context,
+                                 struct bt_diag *diag);
 
 #endif

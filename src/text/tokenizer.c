@@ -18,8 +18,10 @@ void bt_tokenizer_close(struct bt_tokenizer *t)
     bt_pre_tokenizer_finish(&t->pre);
     bt_bpe_finish(&t->bpe);
     bt_token_decoder_finish(&t->decoder);
-    bt_added_tree_finish(&t->raw);
-    bt_added_tree_finish(&t->normalized);
+    for (int i = 0; i < 2; i++) {
+        bt_added_tree_finish(&t->all[i]);
+        bt_added_tree_finish(&t->ordinary[i]);
+    }
     for (size_t i = 0; i < t->added_count; i++) {
         bt_free(t->added[i].content);
         bt_free(t->added[i].shown);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "text/text_place.h"
 
 #define BT_NO_TOKEN (-1) /* where there is no such id */
 
@@ -63,6 +64,12 @@ void bt_ids_finish(struct bt_ids *ids);
 enum bt_err bt_tokenizer_encode(const struct bt_tokenizer *tokenizer, struct bt_tokenizer_scratch *scratch,
                                 const char *text, size_t size, bool add_special, struct bt_ids *out,
                                 struct bt_diag *diag);
+/* The same for a part of a longer text, in which special tokens that are spelled out stay text: "<|im_end|>" becomes
+ * the letters, never the token that ends a turn. Other added tokens become their ids. BT_EINPUT names a special token
+ * that the vocabulary has no other way to write. */
+enum bt_err bt_tokenizer_encode_plain(const struct bt_tokenizer *tokenizer, struct bt_tokenizer_scratch *scratch,
+                                      const char *text, size_t size, enum bt_text_place place, struct bt_ids *out,
+                                      struct bt_diag *diag);
 
 /* The text of n ids, with a NUL at the end that *ret_size does not count; free with bt_free. Bytes that do not make up
  * characters become U+FFFD. skip_special leaves special tokens out; others give their content. Decoding the ids of a

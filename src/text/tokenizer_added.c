@@ -72,13 +72,17 @@ static enum bt_err plant(struct bt_tokenizer *t, struct bt_added_token *token, s
     size_t size = token->size;
     enum bt_err err = BT_OK;
     if (token->normalized)
-        err = bt_normalizer_run(&t->normalizer, scratch, spelling, size, &spelling, &size, diag);
+        err = bt_normalizer_run(&t->normalizer, scratch, spelling, size, BT_PLACE_FRONT, &spelling, &size, diag);
     if (!err && size == 0)
         return bt_fail(diag, BT_EINPUT, "%s: nothing is left of the token '%.80s' by normalising it", where->text,
                        token->content);
     if (!err)
         err = keep_shown(t, token, spelling, size, diag);
-    if (!err && !bt_added_tree_add(token->normalized ? &t->normalized : &t->raw, spelling, size, token))
+    if (err)
+        return err;
+    const int tree = token->normalized;
+    if (!bt_added_tree_add(&t->all[tree], spelling, size, token) ||
+        (!token->special && !bt_added_tree_add(&t->ordinary[tree], spelling, size, token)))
         err = bt_fail_nomem(diag);
     return err;
 }

@@ -23,7 +23,8 @@ struct bt_tokenizer {
     struct bt_added_token *added; /* (added_count), in the order of the file */
     size_t added_count;
     unsigned char *flags;                 /* (vocabulary size): BT_TOKEN_... */
-    struct bt_added_tree raw, normalized; /* added tokens by where they are looked for */
+    /* Added tokens by where they are looked for: in the text as it is, in the normalised one. */
+    struct bt_added_tree all[2], ordinary[2]; /* ordinary: those that are not special */
 };
 
 struct bt_tokenizer_scratch {
