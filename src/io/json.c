@@ -64,7 +64,7 @@ __attribute__((constructor)) static void use_our_allocator(void)
 
 /* NULL, with *ret_nomem saying whether it was for want of memory. What is returned belongs to no parse any more, so it
  * may be freed wherever and whenever. */
-static json_t *parse_text(const char *text, size_t size, json_error_t *error, bool *ret_nomem)
+static json_t *parse_text(const char *text, size_t size, size_t flags, json_error_t *error, bool *ret_nomem)
 {
     struct parse parse = {.held = {.previous = &parse.held, .next = &parse.held}};
     *ret_nomem = setjmp(parse.out_of_memory) != 0;
@@ -75,19 +75,19 @@ static json_t *parse_text(const char *text, size_t size, json_error_t *error, bo
         return NULL;
     }
     parsing = &parse;
-    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, error);
     parsing = NULL;
     while (parse.held.next != &parse.held)
         let_go(parse.held.next);
     return value;
 }
 
-enum bt_err bt_json_parse_at(const char *text, size_t size, const char *what, uint64_t line, json_t **ret_value,
-                             struct bt_diag *diag)
+static enum bt_err parse_at(const char *text, size_t size, const char *what, uint64_t line, size_t flags,
+                            json_t **ret_value, struct bt_diag *diag)
 {
     json_error_t error;
     bool nomem;
-    json_t *value = parse_text(text, size, &error, &nomem);
+    json_t *value = parse_text(text, size, flags, &error, &nomem);
     if (nomem)
         return bt_fail_nomem(diag);
     if (!value)
@@ -99,19 +99,35 @@ enum bt_err bt_json_parse_at(const char *text, size_t size, const char *what, ui
 
 enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_t **ret_value, struct bt_diag *diag)
 {
-    return bt_json_parse_at(text, size, what, 1, ret_value, diag);
+    return parse_at(text, size, what, 1, 0, ret_value, diag);
 }
 
-enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *diag)
+enum bt_err bt_json_parse_at(const char *text, size_t size, const char *what, uint64_t line, json_t **ret_value,
+                             struct bt_diag *diag)
+{
+    return parse_at(text, size, what, line, JSON_DECODE_INT_AS_REAL, ret_value, diag);
+}
+
+static enum bt_err read_file(const char *path, size_t flags, json_t **ret_value, struct bt_diag *diag)
 {
     char *text;
     size_t size;
     enum bt_err err = bt_file_read(path, &text, &size, diag);
     if (err)
         return err;
-    err = bt_json_parse(text, size, path, ret_value, diag);
+    err = parse_at(text, size, path, 1, flags, ret_value, diag);
     bt_free(text);
     return err;
+}
+
+enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *diag)
+{
+    return read_file(path, 0, ret_value, diag);
+}
+
+enum bt_err bt_json_read_texts(const char *path, json_t **ret_value, struct bt_diag *diag)
+{
+    return read_file(path, JSON_DECODE_INT_AS_REAL, ret_value, diag);
 }
 
 json_t *bt_json_real(double value)

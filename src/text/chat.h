@@ -5,20 +5,18 @@
  * refused. Formats, by what they give for a user who says U and an assistant who says A (S: system; $ stands for a
  * line break, trim(x) for x without white space around it, <x> for a control token):
  *
- *   chatml          <|im_start|>user$U<|im_end|>$<|im_start|>assistant$A<|im_end|>$       every role alike; BOS in front
- *                   and a default system message where the template has them
- *   qwen3           chatml, and answers behind the last user message begin with "<think>$$</think>$$" or with the
- *                   thoughts that they hold; thoughts of earlier ones are left out
- *   llama3          <BOS><|start_header_id|>user<|end_header_id|>$$trim(U)<|eot_id|>...     every role alike
- *   llama3.1        llama3, and always a system message: "Cutting Knowledge Date: December 2023$Today Date: 26 Jul
- *                   2024$$S"
- *   llama2          <s>[INST] trim(U) [/INST] trim(A) </s>     <s> in each turn; the first U is "<<SYS>>$S$<</SYS>>$$U"
- *   mistral-v0.1    <s>[INST] U [/INST]A</s> [INST] ...        no system message (Instruct v0.1 as it first was)
- *   mistral-v0.2    <s>[INST] U [/INST]A</s>[INST] ...         no system message (v0.2 and Mixtral as they first were)
- *   mistral-v1      <s> [INST] U [/INST] A</s> [INST] ...      the first U is "S$$U" (v0.1 and v0.2 as they are now)
- *   mistral-v3      <s><[INST]> U<[/INST]> trim(A)</s><[INST]> ...   the last U is "S$$U" (Instruct v0.3)
- *   mistral-tekken  <s><[INST]>U<[/INST]>A</s><[INST]> ...     the last U is "S$$U" (Nemo)
- *   none            no conversations: text goes on behind text
+ *   chatml          <|im_start|>user$U<|im_end|>$<|im_start|>assistant$A<|im_end|>$       every role alike; BOS in
+ * front and a default system message where the template has them qwen3           chatml, and answers behind the last
+ * user message begin with "<think>$$</think>$$" or with the thoughts that they hold; thoughts of earlier ones are left
+ * out llama3          <BOS><|start_header_id|>user<|end_header_id|>$$trim(U)<|eot_id|>...     every role alike llama3.1
+ * llama3, and always a system message: "Cutting Knowledge Date: December 2023$Today Date: 26 Jul 2024$$S" llama2
+ * <s>[INST] trim(U) [/INST] trim(A) </s>     <s> in each turn; the first U is "<<SYS>>$S$<</SYS>>$$U" mistral-v0.1
+ * <s>[INST] U [/INST]A</s> [INST] ...        no system message (Instruct v0.1 as it first was) mistral-v0.2 <s>[INST] U
+ * [/INST]A</s>[INST] ...         no system message (v0.2 and Mixtral as they first were) mistral-v1      <s> [INST] U
+ * [/INST] A</s> [INST] ...      the first U is "S$$U" (v0.1 and v0.2 as they are now) mistral-v3      <s><[INST]>
+ * U<[/INST]> trim(A)</s><[INST]> ...   the last U is "S$$U" (Instruct v0.3) mistral-tekken
+ * <s><[INST]>U<[/INST]>A</s><[INST]> ...     the last U is "S$$U" (Nemo) none            no conversations: text goes on
+ * behind text
  *
  * Every answer is labelled, with the token that ends its turn; what stands around it is not. Text between two control
  * tokens is encoded as one text, as Hugging Face's library does that renders first, with one exception: it is cut where
@@ -54,9 +52,9 @@ void bt_labelled_finish(struct bt_labelled *out);
  */
 struct bt_chat;
 /* path: a model folder, or a tokenizer.json in one. format: a name from above, or NULL for the one of the folder's
- * template: chat_template.jinja, else "chat_template" in tokenizer_config.json (of several the one named "default"), and
- * "none" where there is no template. BT_EUSAGE: no such format, or its control tokens are not special tokens of this
- * tokenizer; BT_EINPUT: a template that is not known, or such tokens are missing for one that is. */
+ * template: chat_template.jinja, else "chat_template" in tokenizer_config.json (of several the one named "default"),
+ * and "none" where there is no template. BT_EUSAGE: no such format, or its control tokens are not special tokens of
+ * this tokenizer; BT_EINPUT: a template that is not known, or such tokens are missing for one that is. */
 enum bt_err bt_chat_open(const char *path, const struct bt_tokenizer *tokenizer, const char *format,
                          struct bt_chat **ret_chat, struct bt_diag *diag);
 void bt_chat_close(struct bt_chat *chat); /* takes NULL */

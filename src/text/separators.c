@@ -16,12 +16,14 @@ static const struct role {
   after_role = {"after", "eos", "eos_token_id", "eos_token", bt_tokenizer_eos};
 
 /* The value, NULL when the folder has no such file. */
-static enum bt_err read_config(const char *folder, const char *name, json_t **ret_value, struct bt_diag *diag)
+static enum bt_err read_config(const char *folder, const char *name,
+                               enum bt_err (*read)(const char *path, json_t **ret_value, struct bt_diag *diag),
+                               json_t **ret_value, struct bt_diag *diag)
 {
     char *path = bt_path_join(folder, name);
     enum bt_err err = path ? BT_OK : bt_fail_nomem(diag);
     if (!err && bt_file_exists(path))
-        err = bt_json_read(path, ret_value, diag);
+        err = read(path, ret_value, diag);
     bt_free(path);
     return err;
 }
@@ -117,9 +119,10 @@ enum bt_err bt_separators_choose(const char *path, const struct bt_tokenizer *to
 {
     struct configs configs = {0};
     char *folder = bt_dir_exists(path) ? bt_strdup(path) : bt_path_parent(path);
-    enum bt_err err = folder ? read_config(folder, "config.json", &configs.model, diag) : bt_fail_nomem(diag);
+    enum bt_err err =
+        folder ? read_config(folder, "config.json", bt_json_read, &configs.model, diag) : bt_fail_nomem(diag);
     if (!err)
-        err = read_config(folder, "tokenizer_config.json", &configs.tokenizer, diag);
+        err = read_config(folder, "tokenizer_config.json", bt_json_read_texts, &configs.tokenizer, diag);
     if (!err)
         err = choose_both(&configs, tokenizer, before, after, ret_separators, diag);
     json_decref(configs.tokenizer);

@@ -57,6 +57,22 @@ static void what_is_wrong_is_said_with_its_place(void **state)
     }
 }
 
+/* 10^30 stands in most files named tokenizer_config.json. */
+static void integers_of_any_length_where_only_texts_matter(void **state)
+{
+    static const char text[] = "{\"n\": 1000000000000000019884624838656, \"s\": \"x\"}";
+    (void)state;
+    struct bt_diag diag;
+    json_t *value = NULL;
+    TEST_OK(bt_json_parse_at(text, strlen(text), "here.jsonl", 7, &value, &diag), diag);
+    assert_string_equal(json_string_value(json_object_get(value, "s")), "x");
+    assert_true(json_real_value(json_object_get(value, "n")) == 1e30);
+    json_decref(value);
+    value = NULL;
+    ASSERT_FAILS(BT_EINPUT, "here.jsonl: line 8, ", bt_json_parse_at("[\n1,]", 5, "here.jsonl", 7, &value, &diag));
+    assert_null(value);
+}
+
 static void the_size_counts_and_not_the_nul(void **state)
 {
     (void)state;
@@ -291,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_parsed),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
+        cmocka_unit_test(integers_of_any_length_where_only_texts_matter),
         cmocka_unit_test(the_size_counts_and_not_the_nul),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(floats_print_as_short_as_they_can),

@@ -1,0 +1,280 @@
+#include "text/chat_template.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "text/buffer.h"
+
+/* Templates of one format differ in white space, in quotes and in how a field is asked for (message.role,
+ * message['role']). So a template is first brought into one form: comments are dropped, and so is white space outside
+ * of strings; strings have single quotes and no escapes; the dashes that control white space are gone. What is looked
+ * for then are the expressions that make the text of a plain conversation. */
+
+#define IM_START "<|im_start|>"
+#define MESSAGE  "'" IM_START "'+message['role']+'\n'+message['content']+'<|im_end|>"
+#define THOUGHTS "'\n<think>\n'+reasoning_content.strip('\n')+'\n</think>\n\n'+content.lstrip('\n')"
+#define HEADER   "'<|start_header_id|>'+message['role']+'<|end_header_id|>\n\n'+message['content']|trim+'<|eot_id|>'"
+
+#define PARTS 4
+
+/* Every one of `with` has to be there, none of `without`. The first entry that fits counts. */
+static const struct known {
+    const char *format, *with[PARTS], *without[PARTS];
+} known[] = {
+    {"qwen3", {MESSAGE "'+'\n'", THOUGHTS, "enable_thinking"}, {NULL}},
+    {"chatml", {MESSAGE "'+'\n'"}, {"<think>", "[INST]"}},
+    {"chatml", {MESSAGE "\n'"}, {"<think>", "[INST]"}},
+    {"llama3.1",
+     {HEADER, "bos_token", "'Cutting Knowledge Date: December 2023\n'", "'Today Date: '+date_string+'\n\n'"},
+     {NULL}},
+    {"llama3", {HEADER, "bos_token"}, {"Knowledge Date"}},
+    {"llama2",
+     {"bos_token+'[INST] '+content.strip()+' [/INST]'", "' '+content.strip()+' '+eos_token",
+      "'<<SYS>>\n'+system_message+'\n<</SYS>>\n\n'+message['content']"},
+     {"true==true"}}, /* a system message of its own where there is none */
+    {"mistral-v0.1",
+     {"{{bos_token}}", "{{'[INST] '+message['content']+' [/INST]'}}", "{{message['content']+eos_token+' '}}"},
+     {"<<SYS>>", "system_message"}},
+    {"mistral-v0.2",
+     {"{{bos_token}}", "{{'[INST] '+message['content']+' [/INST]'}}", "{{message['content']+eos_token}}"},
+     {"<<SYS>>", "system_message"}},
+    {"mistral-v1",
+     {"{{bos_token}}", "{{' [INST] '+message['content']+' [/INST]'}}", "{{' '+message['content']+eos_token}}",
+      "{{' [INST] '+system_message+'\n\n'+message['content']+' [/INST]'}}"},
+     {NULL}},
+    {"mistral-v3",
+     {"{{bos_token}}", "{{'[INST] '+message['content']+'[/INST]'}}", "{{' '+message['content']|trim+eos_token}}",
+      "{{'[INST] '+system_message+'\n\n'+message['content']+'[/INST]'}}"},
+     {NULL}},
+    {"mistral-tekken",
+     {"{{bos_token}}", "{{'[INST]'+message['content']+'[/INST]'}}", "{{message['content']+eos_token}}",
+      "{{'[INST]'+system_message+'\n\n'+message['content']+'[/INST]'}}"},
+     {NULL}},
+};
+
+struct source {
+    const char *at, *end;
+};
+
+static bool begins(const struct source *s, const char *with)
+{
+    const size_t size = strlen(with);
+    return (size_t)(s->end - s->at) >= size && !memcmp(s->at, with, size);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static void pass_comment(struct source *s)
+{
+    const char *end = bt_find(s->at, (size_t)(s->end - s->at), "#}", 2);
+    s->at = end ? end + 2 : s->end;
+}
+
+/* A string from its quote to the one that ends it. */
+static bool put_string(struct source *s, struct bt_buffer *out)
+{
+    const char quote = *s->at++;
+    bool ok = bt_buffer_put(out, "'", 1);
+    while (ok && s->at < s->end && *s->at != quote) {
+        char c = *s->at++;
+        if (c == '\\' && s->at < s->end) {
+            c = *s->at++;
+            c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
+        }
+        ok = bt_buffer_put(out, &c, 1);
+    }
+    s->at += s->at < s->end;
+    return ok && bt_buffer_put(out, "'", 1);
+}
+
+/* One step inside of {{ }} or {% %}. */
+static bool put_code(struct source *s, struct bt_buffer *out, bool *inside)
+{
+    if (*s->at == '\'' || *s->at == '"')
+        return put_string(s, out);
+    if (begins(s, "-}}") || begins(s, "-%}"))
+        s->at++;
+    if (begins(s, "}}") || begins(s, "%}")) {
+        *inside = false;
+        s->at += 2;
+        return bt_buffer_put(out, s->at - 2, 2);
+    }
+    const char *c = s->at++;
+    return is_space(*c) || bt_buffer_put(out, c, 1);
+}
+
+/* One step between them. */
+static bool put_outside(struct source *s, struct bt_buffer *out, bool *inside)
+{
+    if (begins(s, "{#")) {
+        pass_comment(s);
+        return true;
+    }
+    if (begins(s, "{{") || begins(s, "{%")) {
+        *inside = true;
+        const bool ok = bt_buffer_put(out, s->at, 2);
+        s->at += 2;
+        s->at += begins(s, "-");
+        return ok;
+    }
+    const char *c = s->at++;
+    return is_space(*c) || bt_buffer_put(out, c, 1);
+}
+
+static bool one_form(const char *text, size_t size, struct bt_buffer *out)
+{
+    static const char *const fields[][2] = {{"message.role", "message['role']"},
+                                            {"message.content", "message['content']"}};
+    struct source source = {text, text + size};
+    struct bt_buffer code = {0}, roles = {0};
+    bool inside = false, ok = true;
+    while (ok && source.at < source.end)
+        ok = inside ? put_code(&source, &code, &inside) : put_outside(&source, &code, &inside);
+    ok = ok && bt_buffer_replace(&roles, code.at, code.size, fields[0][0], strlen(fields[0][0]), fields[0][1],
+                                 strlen(fields[0][1]));
+    ok = ok && bt_buffer_replace(out, roles.at, roles.size, fields[1][0], strlen(fields[1][0]), fields[1][1],
+                                 strlen(fields[1][1]));
+    bt_buffer_finish(&code);
+    bt_buffer_finish(&roles);
+    return ok;
+}
+
+static const char *find(const struct bt_buffer *form, const char *what)
+{
+    return form->size ? bt_find(form->at, form->size, what, strlen(what)) : NULL;
+}
+
+static bool fits(const struct bt_buffer *form, const struct known *entry)
+{
+    for (size_t i = 0; i < PARTS && entry->with[i]; i++)
+        if (!find(form, entry->with[i]))
+            return false;
+    for (size_t i = 0; i < PARTS && entry->without[i]; i++)
+        if (find(form, entry->without[i]))
+            return false;
+    return true;
+}
+
+/* chatml's default system message, which stands in one string with the tokens around it. False: there is something
+ * else in its place. */
+static bool find_system(const struct bt_buffer *form, const char **ret_start, size_t *ret_size)
+{
+    static const char opening[] = "'" IM_START "system\n", closing[] = "<|im_end|>";
+    const char *end = form->at + form->size, *at = form->at;
+    while ((at = bt_find(at, (size_t)(end - at), opening, sizeof opening - 1))) {
+        at += sizeof opening - 1;
+        if (at < end && *at == '\'') /* a message's own content goes on from here */
+            continue;
+        const char *stop = bt_find(at, (size_t)(end - at), closing, sizeof closing - 1);
+        if (!stop || memchr(at, '\'', (size_t)(stop - at)))
+            return false;
+        *ret_start = at;
+        *ret_size = (size_t)(stop - at);
+        return true;
+    }
+    return true;
+}
+
+static enum bt_err fail_unknown(const char *what, struct bt_diag *diag)
+{
+    return bt_fail(diag, BT_EINPUT,
+                   "%s: this chat template is not one of those that are known; say which format it comes nearest to "
+                   "with --chat-format (chatml, qwen3, llama3, llama3.1, llama2, mistral-v0.1, mistral-v0.2, "
+                   "mistral-v1, mistral-v3, mistral-tekken or none)",
+                   what);
+}
+
+static enum bt_err describe(const struct bt_buffer *form, const struct known *entry, const char *what,
+                            struct bt_chat_found *ret_found, struct bt_diag *diag)
+{
+    struct bt_chat_found found = {.format = entry->format};
+    const char *system = NULL;
+    size_t size = 0;
+    if (!strcmp(entry->format, "chatml")) {
+        found.bos = find(form, "bos_token") != NULL;
+        if (!find_system(form, &system, &size))
+            return fail_unknown(what, diag);
+    }
+    if (system && !(found.system = bt_strndup(system, size)))
+        return bt_fail_nomem(diag);
+    *ret_found = found;
+    return BT_OK;
+}
+
+enum bt_err bt_chat_template_recognise(const char *text, size_t size, const char *what, struct bt_chat_found *ret_found,
+                                       struct bt_diag *diag)
+{
+    const struct known *entry = NULL;
+    struct bt_buffer form = {0};
+    enum bt_err err = one_form(text, size, &form) ? BT_OK : bt_fail_nomem(diag);
+    for (size_t i = 0; !err && !entry && i < sizeof known / sizeof *known; i++)
+        if (fits(&form, &known[i]))
+            entry = &known[i];
+    if (!err)
+        err = entry ? describe(&form, entry, what, ret_found, diag) : fail_unknown(what, diag);
+    bt_buffer_finish(&form);
+    return err;
+}
+
+/* Several templates stand in a list of {"name", "template"}. */
+static const json_t *template_of(const json_t *config)
+{
+    const json_t *value = json_object_get(config, "chat_template"), *entry;
+    size_t i;
+    if (!json_is_array(value))
+        return value;
+    json_array_foreach(value, i, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (name && !strcmp(name, "default"))
+            return json_object_get(entry, "template");
+    }
+    return value;
+}
+
+static enum bt_err find_in_config(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
+{
+    json_t *config = NULL;
+    enum bt_err err = bt_json_read_texts(path, &config, diag);
+    const json_t *value = err ? NULL : template_of(config);
+    if (!err && json_is_string(value))
+        err = bt_chat_template_recognise(json_string_value(value), json_string_length(value), path, ret_found, diag);
+    else if (!err && value && !json_is_null(value))
+        err = bt_fail(diag, BT_EINPUT, "%s: \"chat_template\" is neither a string nor a list with one named default",
+                      path);
+    json_decref(config);
+    return err;
+}
+
+static enum bt_err find_in_file(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
+{
+    char *text;
+    size_t size;
+    enum bt_err err = bt_file_read(path, &text, &size, diag);
+    if (err)
+        return err;
+    err = bt_chat_template_recognise(text, size, path, ret_found, diag);
+    bt_free(text);
+    return err;
+}
+
+enum bt_err bt_chat_template_find(const char *folder, struct bt_chat_found *ret_found, struct bt_diag *diag)
+{
+    struct bt_chat_found found = {.format = "none"};
+    char *file = bt_path_join(folder, "chat_template.jinja"), *config = bt_path_join(folder, "tokenizer_config.json");
+    enum bt_err err = file && config ? BT_OK : bt_fail_nomem(diag);
+    if (!err && bt_file_exists(file))
+        err = find_in_file(file, &found, diag);
+    else if (!err && bt_file_exists(config))
+        err = find_in_config(config, &found, diag);
+    bt_free(config);
+    bt_free(file);
+    if (!err)
+        *ret_found = found;
+    return err;
+}
