@@ -22,7 +22,7 @@ struct bt_tokenizer {
     struct bt_token_template special;
     struct bt_added_token *added; /* (added_count), in the order of the file */
     size_t added_count;
-    unsigned char *flags;                 /* (vocabulary size): BT_TOKEN_... */
+    unsigned char *flags; /* (vocabulary size): BT_TOKEN_... */
     /* Added tokens by where they are looked for: in the text as it is, in the normalised one. */
     struct bt_added_tree all[2], ordinary[2]; /* ordinary: those that are not special */
 };
