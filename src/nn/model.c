@@ -294,6 +294,11 @@ void bt_model_logits(struct bt_model *m, const struct bt_batch *batch, float lam
     bt_head_logits(&m->head, &head, logits);
 }
 
+const double *bt_model_losses(const struct bt_model *m)
+{
+    return m->head.loss;
+}
+
 const float *bt_model_hidden(const struct bt_model *m, size_t i)
 {
     return bt_model_block_input(m, i);

@@ -69,6 +69,8 @@ void bt_model_learn(struct bt_model *model, const struct bt_batch *batch, float 
 
 /* Forward, and the logits (n, vocab) of every position: for tests and small batches. */
 void bt_model_logits(struct bt_model *model, const struct bt_batch *batch, float lambda, float *logits);
+/* After a loss or a backward: the loss of each token of the batch (n), in nats; 0 where there is no label. */
+const double *bt_model_losses(const struct bt_model *model);
 /* After a forward: the input of block i (i < layers), or of the final norm (i = layers), (n, hidden). */
 const float *bt_model_hidden(const struct bt_model *model, size_t i);
 /* After a forward: sums of squares, in double, over the batch's first n tokens, of what enters (or would enter) block

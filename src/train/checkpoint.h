@@ -28,7 +28,8 @@ struct bt_train_state { /* every position and counter of a stage; saved as it st
     uint64_t row;            /* position in the data */
     uint64_t tokens, labels; /* cumulative */
     double elapsed_s;
-    double best_loss; /* of validations at full lambda; NaN: none yet */
+    double data_wait_s; /* of these, what training waited for rows */
+    double best_loss;   /* of validations at full lambda; NaN: none yet */
     int64_t best_step;
     double last_loss, last_eval_loss; /* for summary.json; NaN: none yet */
     int64_t last_eval_step;

@@ -27,10 +27,23 @@ static const struct field {
     enum kind kind;
     size_t offset, size;
 } fields[] = {
-    FIELD(INT, step),           FIELD(INT, applied),          FIELD(INT, skipped),        FIELD(INT, skipped_in_a_row),
-    FIELD(UINT, row),           FIELD(UINT, tokens),          FIELD(UINT, labels),        FIELD(REAL, elapsed_s),
-    FIELD(REAL, best_loss),     FIELD(INT, best_step),        FIELD(REAL, last_loss),     FIELD(REAL, last_eval_loss),
-    FIELD(INT, last_eval_step), FIELD(REAL, first_eval_loss), FIELD(UINT, metrics_bytes), FIELD(TEXT, matmul),
+    FIELD(INT, step),
+    FIELD(INT, applied),
+    FIELD(INT, skipped),
+    FIELD(INT, skipped_in_a_row),
+    FIELD(UINT, row),
+    FIELD(UINT, tokens),
+    FIELD(UINT, labels),
+    FIELD(REAL, elapsed_s),
+    FIELD(REAL, data_wait_s),
+    FIELD(REAL, best_loss),
+    FIELD(INT, best_step),
+    FIELD(REAL, last_loss),
+    FIELD(REAL, last_eval_loss),
+    FIELD(INT, last_eval_step),
+    FIELD(REAL, first_eval_loss),
+    FIELD(UINT, metrics_bytes),
+    FIELD(TEXT, matmul),
     FIELD(TEXT, kernels),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])

@@ -183,6 +183,11 @@ uint64_t bt_rows_tokens(const struct bt_rows *rows)
     return n;
 }
 
+size_t bt_rows_sources(const struct bt_rows *rows)
+{
+    return rows->count;
+}
+
 size_t bt_rows_files(const struct bt_rows *rows)
 {
     return rows->file_count;

@@ -39,6 +39,7 @@ void bt_rows_close(struct bt_rows *rows); /* takes NULL */
 
 size_t bt_rows_count(const struct bt_rows *rows);    /* rows of one epoch of all sources together */
 uint64_t bt_rows_tokens(const struct bt_rows *rows); /* tokens of one epoch of all sources together, without padding */
+size_t bt_rows_sources(const struct bt_rows *rows);  /* as many as the config has */
 size_t bt_rows_memory(const struct bt_rows *rows);   /* bytes: the mapped files and the plan of an epoch */
 size_t bt_rows_files(const struct bt_rows *rows); /* data files, for the checkpoint's record of what was trained on */
 const char *bt_rows_file(const struct bt_rows *rows, size_t i);
@@ -56,6 +57,14 @@ uint64_t bt_cursor_row(const struct bt_cursor *cursor);
 /* Fills the whole batch (its rows and seq say how much; arrays are the caller's) with the next rows, sets its counts
  * and moves on. Allocates nothing. */
 enum bt_err bt_cursor_fill(struct bt_cursor *cursor, struct bt_batch *batch, struct bt_diag *diag);
+/* What row i ahead (0: the next one) will hold; bt_cursor_peek must have looked that far. */
+struct bt_row_facts {
+    size_t source;
+    uint32_t tokens, labels; /* tokens without padding */
+};
+struct bt_row_facts bt_cursor_ahead(const struct bt_cursor *cursor, size_t i);
+/* Tokens of one source that were drawn so far; rows that were only looked at count too. */
+uint64_t bt_cursor_source_tokens(const struct bt_cursor *cursor, size_t source);
 /* Moves on by n rows without filling them; returns their tokens. */
 uint64_t bt_cursor_skip(struct bt_cursor *cursor, uint64_t n);
 /* Counts the labels and tokens of the next `rows_ahead` rows without moving: the divisor of an update is known before

@@ -191,3 +191,16 @@ enum bt_err bt_cursor_peek(struct bt_cursor *cursor, size_t rows_ahead, uint64_t
     *ret_tokens = tokens;
     return BT_OK;
 }
+
+struct bt_row_facts bt_cursor_ahead(const struct bt_cursor *cursor, size_t i)
+{
+    assert(i < cursor->count);
+    const struct drawn *drawn = &cursor->ahead[cursor->first + i];
+    const struct bt_plan_row *row = plan_row_of(cursor, drawn);
+    return (struct bt_row_facts){.source = drawn->source, .tokens = row->tokens, .labels = row->labels};
+}
+
+uint64_t bt_cursor_source_tokens(const struct bt_cursor *cursor, size_t source)
+{
+    return cursor->drawings[source].tokens;
+}

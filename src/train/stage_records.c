@@ -1,16 +1,8 @@
 #include <math.h>
 #include <omp.h>
-#include <time.h>
 
 #include "base/cpu.h"
 #include "train/stage_train.h"
-
-double bt_clock_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Adds `more` to `record`, taking over both; NULL when either is missing or memory is out. */
 static json_t *joined(json_t *record, json_t *more)
@@ -33,9 +25,14 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
+static double milliseconds(double seconds)
+{
+    return round(seconds * 1e3) / 1e3;
+}
+
 static double elapsed(const struct bt_stage_run *s)
 {
-    return round((bt_clock_seconds() - s->started_at) * 1e3) / 1e3;
+    return milliseconds(bt_clock_seconds() - s->started_at);
 }
 
 enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag)
@@ -63,15 +60,34 @@ static double rate(struct bt_stage_run *s)
     return seconds > 0.0 ? round((double)tokens / seconds * 10.0) / 10.0 : NAN;
 }
 
+/* One object a source; NULL when memory is out. */
+static json_t *source_list(const struct bt_stage_run *s, const struct bt_update_report *r)
+{
+    const struct bt_cfg_data *data = bt_train_config_data(s->run->config, s->stage);
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < r->source_count; i++) {
+        json_t *source = json_pack("{s:s, s:I, s:o}", "path", data->train[i].path, "tokens",
+                                   (json_int_t)r->sources[i].tokens, "loss", bt_json_real(r->sources[i].loss));
+        if (!source || json_array_append_new(list, source)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *r, struct bt_diag *diag)
 {
     const struct bt_train_state *state = &s->trainer->state;
-    json_t *numbers = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I}", "loss", bt_json_real(r->loss),
-                                "grad_norm", bt_json_real(r->grad_norm), "lr", bt_json_real(r->lr), "lambda",
-                                bt_json_real(r->lambda), "tokens", (json_int_t)state->tokens, "labels",
-                                (json_int_t)state->labels, "tokens_per_second", bt_json_real(rate(s)), "elapsed_s",
-                                bt_json_real(elapsed(s)), "skipped_updates", (json_int_t)state->skipped);
+    json_t *numbers =
+        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o}", "loss", bt_json_real(r->loss), "grad_norm",
+                  bt_json_real(r->grad_norm), "lr", bt_json_real(r->lr), "lambda", bt_json_real(r->lambda), "tokens",
+                  (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "tokens_per_second",
+                  bt_json_real(rate(s)), "elapsed_s", bt_json_real(elapsed(s)), "skipped_updates",
+                  (json_int_t)state->skipped, "padding", bt_json_real(r->padding));
     json_t *record = joined(record_head(s, "train", r->step), numbers);
+    if (r->source_count > 1) /* of a single one, the record itself says all */
+        record = joined(record, json_pack("{s:o}", "sources", source_list(s, r)));
     if (!r->applied)
         record = joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
     return bt_metrics_write(s->metrics, record, diag);
@@ -95,12 +111,13 @@ enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt
 static json_t *outcome(const struct bt_stage_run *s)
 {
     const struct bt_train_state *state = &s->trainer->state;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "loss", bt_json_real(state->last_loss),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "loss", bt_json_real(state->last_loss),
                      "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss",
                      bt_json_real(state->last_eval_loss), "perplexity", bt_json_real(exp(state->last_eval_loss)),
                      "best_eval_loss", bt_json_real(state->best_loss), "best_step", (json_int_t)state->best_step,
                      "tokens", (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "skipped_updates",
-                     (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)));
+                     (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)), "data_wait_s",
+                     bt_json_real(milliseconds(s->trainer->waited)));
 }
 
 enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag)

@@ -53,6 +53,7 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
         return err;
     t->state.metrics_bytes = bt_metrics_size(s->metrics);
     t->state.elapsed_s = bt_clock_seconds() - s->started_at;
+    t->state.data_wait_s = t->waited;
     const struct bt_checkpoint_source source = {.config = s->model->config,
                                                 .params = &s->model->params,
                                                 .marks = &marks,

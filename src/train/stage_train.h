@@ -2,6 +2,7 @@
 #ifndef BT_TRAIN_STAGE_TRAIN_H
 #define BT_TRAIN_STAGE_TRAIN_H
 
+#include "base/clock.h"
 #include "train/evaluate.h"
 #include "train/metrics.h"
 #include "train/stages.h"
@@ -28,8 +29,6 @@ struct bt_stage_run {
     double rate_since; /* clock of the last rate, and the tokens since: for tokens_per_second */
     uint64_t rate_tokens;
 };
-
-double bt_clock_seconds(void); /* monotonic */
 
 /* The marks that a model folder of this stage carries at this lambda. */
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda);

@@ -22,6 +22,8 @@ static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
     t->optimizer.m = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.v = bt_arena_take(arena, total, sizeof(float));
     bt_batch_carve(&t->batch, arena, (size_t)t->config->batch_size, seq);
+    for (size_t i = 0; i < BT_FEED_SLOTS; i++)
+        bt_micro_batch_carve(&t->slots[i], arena, (size_t)t->config->batch_size, seq);
 }
 
 static size_t arena_size(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq)
@@ -77,7 +79,10 @@ enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const str
     t->optimizer.kernels = &t->compute.kernels;
     t->optimizer.config = &config->optimizer;
     t->optimizer.weights = weights;
-    err = bt_model_create(params, &options, weights, t->optimizer.gradients, &t->compute, &t->model, diag);
+    t->sources = bt_zalloc(bt_rows_sources(rows), sizeof *t->sources);
+    err = t->sources ? BT_OK : bt_fail_nomem(diag);
+    if (!err)
+        err = bt_model_create(params, &options, weights, t->optimizer.gradients, &t->compute, &t->model, diag);
     if (err) {
         bt_trainer_destroy(t);
         return err;
@@ -92,7 +97,8 @@ void bt_trainer_destroy(struct bt_trainer *t)
     if (!t)
         return;
     bt_set_global_lambda_warmup(NULL);
-    bt_cursor_close(t->cursor);
+    bt_feed_close(t->feed); /* first: its thread writes into the arena */
+    bt_free(t->sources);
     bt_model_destroy(t->model);
     bt_arena_finish(&t->arena);
     bt_free(t);
@@ -105,13 +111,66 @@ static size_t rows_of_update(const struct bt_trainer *t)
 
 enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
 {
-    uint64_t labels, tokens;
+    struct bt_cursor *cursor = NULL;
     bt_model_prepare(t->model);
-    enum bt_err err = bt_cursor_open(t->rows, t->state.row, &t->cursor, diag);
+    const enum bt_err err = bt_cursor_open(t->rows, t->state.row, &cursor, diag);
     if (err)
         return err;
-    /* As far ahead as any update looks: the cursor makes room for it now. */
-    return bt_cursor_peek(t->cursor, rows_of_update(t), &labels, &tokens, diag);
+    t->waited = t->state.data_wait_s;
+    for (size_t i = 0; i < bt_rows_sources(t->rows); i++)
+        t->sources[i].tokens = bt_cursor_source_tokens(cursor, i);
+    return bt_feed_open(cursor, t->slots, (size_t)t->config->gradient_accumulation_steps, &t->feed, diag);
+}
+
+/* Adds what the rows of a micro-batch hold to their sources. losses: (rows * seq) of its tokens; NULL when no pass was
+ * run, as there is no label. Row by row in order, so the sums depend on nothing else. */
+static void count_sources(struct bt_trainer *t, const struct bt_micro_batch *micro, const double *losses)
+{
+    const size_t seq = micro->batch.seq;
+    for (size_t r = 0; r < micro->batch.rows; r++) {
+        struct bt_source_report *source = &t->sources[micro->rows[r].source];
+        source->tokens += micro->rows[r].tokens;
+        source->labels += micro->rows[r].labels;
+        for (size_t i = 0; losses && i < seq; i++)
+            source->loss += losses[r * seq + i];
+    }
+}
+
+/* Sums of losses begin at zero, and end as means. */
+static void begin_sources(struct bt_trainer *t)
+{
+    for (size_t i = 0; i < bt_rows_sources(t->rows); i++) {
+        t->sources[i].loss = 0.0;
+        t->sources[i].labels = 0;
+    }
+}
+
+static void end_sources(struct bt_trainer *t, struct bt_update_report *report)
+{
+    report->sources = t->sources;
+    report->source_count = bt_rows_sources(t->rows);
+    for (size_t i = 0; i < report->source_count; i++)
+        t->sources[i].loss = t->sources[i].labels ? t->sources[i].loss / (double)t->sources[i].labels : NAN;
+}
+
+/* Forward and backward over the next micro-batch; adds its losses to *sum. */
+static enum bt_err accumulate_one(struct bt_trainer *t, struct bt_update_report *report, double *sum,
+                                  struct bt_diag *diag)
+{
+    double waited = 0.0;
+    const enum bt_err err = bt_feed_next(t->feed, &t->micro, &waited, diag);
+    if (err)
+        return err;
+    const struct bt_micro_batch *micro = t->micro;
+    report->labels = micro->update_labels;
+    report->tokens = micro->update_tokens;
+    t->waited += waited;
+    if (micro->batch.label_count) {
+        const float scale = (float)(1.0 / (double)report->labels);
+        *sum += bt_model_backward(t->model, &micro->batch, (float)report->lambda, scale);
+    }
+    count_sources(t, micro, micro->batch.label_count ? bt_model_losses(t->model) : NULL);
+    return BT_OK;
 }
 
 /* Forward and backward over the micro-batches of one update; the loss is the mean over all its labels. */
@@ -119,18 +178,16 @@ static enum bt_err accumulate(struct bt_trainer *t, struct bt_update_report *rep
 {
     const size_t micro_batches = (size_t)t->config->gradient_accumulation_steps;
     double sum = 0.0;
-    enum bt_err err = bt_cursor_peek(t->cursor, rows_of_update(t), &report->labels, &report->tokens, diag);
-    if (err)
-        return err;
-    const float scale = report->labels ? (float)(1.0 / (double)report->labels) : 0.0f;
     memset(t->optimizer.gradients, 0, t->params->total * sizeof(float));
+    begin_sources(t);
     for (size_t k = 0; k < micro_batches; k++) {
-        if ((err = bt_cursor_fill(t->cursor, &t->batch, diag)))
+        const enum bt_err err = accumulate_one(t, report, &sum, diag);
+        if (err)
             return err;
-        if (t->batch.label_count)
-            sum += bt_model_backward(t->model, &t->batch, (float)report->lambda, scale);
     }
+    end_sources(t, report);
     report->loss = report->labels ? sum / (double)report->labels : NAN;
+    report->padding = 1.0 - (double)report->tokens / (double)(rows_of_update(t) * t->batch.seq);
     return BT_OK;
 }
 
@@ -171,7 +228,7 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
     report->bad_tensor = bad ? bad->name : NULL;
     report->applied = report->labels && isfinite(report->loss) && isfinite(report->grad_norm);
     t->state.step = step;
-    t->state.row = bt_cursor_row(t->cursor);
+    t->state.row += rows_of_update(t);
     t->state.tokens += report->tokens;
     t->state.labels += report->labels;
     t->state.last_loss = report->loss;

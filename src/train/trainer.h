@@ -14,6 +14,7 @@
 #include "config/train_config.h"
 #include "nn/model.h"
 #include "train/checkpoint.h"
+#include "train/feed.h"
 #include "train/optimizer.h"
 #include "train/rows.h"
 
@@ -23,13 +24,23 @@ struct bt_trainer {
     float *weights;
     struct bt_rows *rows;
     struct bt_compute compute;
-    struct bt_arena arena; /* gradients, both moments, the batch */
+    struct bt_arena arena; /* gradients, both moments, the batches */
     struct bt_optimizer optimizer;
-    struct bt_batch batch;
+    struct bt_batch batch; /* for validations */
+    struct bt_micro_batch slots[BT_FEED_SLOTS];
     struct bt_model *model;
-    struct bt_cursor *cursor;
+    struct bt_feed *feed;
+    const struct bt_micro_batch *micro; /* that the feed has lent last */
+    struct bt_source_report *sources;   /* (rows' sources) of the last update */
+    double waited;                      /* seconds for rows, those before a resume included */
     struct bt_train_state state;
     int64_t updates; /* N */
+};
+
+struct bt_source_report {
+    uint64_t tokens; /* of the stage so far, without padding: a function of the position, so no checkpoint keeps it */
+    uint64_t labels; /* of the update */
+    double loss;     /* mean over them; NaN without one */
 };
 
 struct bt_update_report {
@@ -37,7 +48,10 @@ struct bt_update_report {
     double loss;  /* mean over the labels of the update; NaN without one */
     double grad_norm;
     double lr, lambda;
-    uint64_t tokens, labels; /* of this update */
+    uint64_t tokens, labels;                /* of this update */
+    double padding;                         /* share of its row positions that hold no token */
+    const struct bt_source_report *sources; /* (source_count) the trainer's, until the next update */
+    size_t source_count;
     bool applied;
     const char *bad_tensor; /* the first with a gradient that is not finite; NULL when none is */
 };

@@ -115,6 +115,8 @@ static void test_train_records(void **state)
         assert_true(number(r, "labels") <= number(r, "tokens"));
         assert_true(number(r, "tokens_per_second") > 0 && number(r, "elapsed_s") >= 0);
         assert_true(number(r, "skipped_updates") == 0);
+        assert_true(fabs(number(r, "padding") - (1 - (number(r, "tokens") - tokens) / (2 * 16))) < 1e-12);
+        assert_null(json_object_get(r, "sources")); /* there is but one */
         tokens = number(r, "tokens");
     }
     json_decref(list);
@@ -368,6 +370,56 @@ static void test_total_tokens(void **state)
     json_decref(start);
 }
 
+/* With several sources each says how much of it was seen and what it lost. */
+static void test_records_of_sources(void **state)
+{
+    (void)state;
+    WORLD_RUN_WITH(&world, "--set=stages=[stage0]", "--set=data.validation=[]",
+                   "--set=data.train=[{path: validation.bin, weight: 1}, {path: tr*.bin, weight: 3}]");
+    world_expect(&world, 0);
+    json_t *list = records("runs/a", "stage0", "train");
+    assert_int_equal(json_array_size(list), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const json_t *r = json_array_get(list, i), *sources = json_object_get(r, "sources");
+        assert_int_equal(json_array_size(sources), 2);
+        const json_t *small = json_array_get(sources, 0), *large = json_array_get(sources, 1);
+        assert_string_equal(json_string_value(json_object_get(small, "path")), "validation.bin");
+        assert_string_equal(json_string_value(json_object_get(large, "path")), "tr*.bin");
+        assert_true(number(small, "tokens") + number(large, "tokens") == number(r, "tokens"));
+        assert_true(i < 2 || number(large, "tokens") > number(small, "tokens"));
+        const bool both = !is_null(small, "loss") && !is_null(large, "loss");
+        assert_true(!both || fmin(number(small, "loss"), number(large, "loss")) <= number(r, "loss"));
+        assert_true(!both || fmax(number(small, "loss"), number(large, "loss")) >= number(r, "loss"));
+    }
+    json_decref(list);
+}
+
+/* Every key of `data` may be another one in a stage; those that it does not give stay. */
+static void test_keys_of_a_stages_data(void **state)
+{
+    (void)state;
+    WORLD_RUN_WITH(&world, "--set=stages=[stage0, stage2]",
+                   "--set=stage2.data={max_seq_length: 24, separators: {before: 7}, validation: [], shuffle: false}");
+    world_expect(&world, 0);
+    json_t *stage0 = records("runs/a", "stage0", "start"), *stage2 = records("runs/a", "stage2", "start");
+    json_t *evals = records("runs/a", "stage2", "eval"), *first = records("runs/a", "stage0", "eval");
+    assert_true(number(json_array_get(stage0, 0), "epoch_tokens") == 4000); /* of the same file */
+    assert_true(number(json_array_get(stage2, 0), "epoch_tokens") == 4000);
+    assert_true(number(json_array_get(stage0, 0), "rows") >= 250);
+    assert_true(number(json_array_get(stage2, 0), "rows") < 190); /* of 24 tokens */
+    assert_int_equal(json_array_size(evals), 0);
+    assert_int_equal(json_array_size(first), 4);
+    json_decref(first);
+    json_decref(evals);
+    json_decref(stage0);
+    json_decref(stage2);
+    nothing_yet(NULL);
+    WORLD_RUN_WITH(&world, "--set=stages=[stage2]", "--set=stage2.data={separators: {before: 0, after: 0}}");
+    world_expect_error(&world, 3, "no separator (before 0, after 0"); /* which do not occur */
+    WORLD_RUN_WITH(&world, "--set=stages=[stage2]", "--set=stage2.data={max_length: 8}");
+    world_expect_error(&world, 2, "max_seq_length");
+}
+
 static void test_data_of_a_stage(void **state)
 {
     (void)state;
@@ -438,9 +490,9 @@ static void test_kept_checkpoints(void **state)
 
 static void test_summary(void **state)
 {
-    static const char *const keys[] = {"steps",      "parameters",     "loss",           "eval_loss",
-                                       "perplexity", "best_eval_loss", "tokens",         "labels",
-                                       "best_step",  "elapsed_s",      "skipped_updates"};
+    static const char *const keys[] = {"steps",           "parameters", "loss",   "eval_loss", "perplexity",
+                                       "best_eval_loss",  "tokens",     "labels", "best_step", "elapsed_s",
+                                       "skipped_updates", "data_wait_s"};
     (void)state;
     world_run(&world);
     world_expect(&world, 0);
@@ -473,6 +525,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_variants_of_quantisation, nothing_yet),
         cmocka_unit_test_setup(test_total_tokens, nothing_yet),
         cmocka_unit_test_setup(test_data_of_a_stage, nothing_yet),
+        cmocka_unit_test_setup(test_keys_of_a_stages_data, nothing_yet),
+        cmocka_unit_test_setup(test_records_of_sources, nothing_yet),
         cmocka_unit_test_setup(test_kept_checkpoints, nothing_yet),
         cmocka_unit_test_setup(test_summary, nothing_yet),
     };

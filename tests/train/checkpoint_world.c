@@ -93,6 +93,7 @@ void world_fill(struct world *world, int64_t step, unsigned variant)
         .tokens = UINT64_C(0x8000000000000000) + seed,
         .labels = seed,
         .elapsed_s = 0.1 + 0.2 * seed,
+        .data_wait_s = 0.01 * seed,
         .best_loss = NAN,
         .last_loss = 1.0 / 3 + seed,
         .last_eval_loss = 5e-324,
@@ -139,7 +140,8 @@ static bool same_state(const struct bt_train_state *a, const struct bt_train_sta
 {
     return a->step == b->step && a->applied == b->applied && a->skipped == b->skipped &&
            a->skipped_in_a_row == b->skipped_in_a_row && a->row == b->row && a->tokens == b->tokens &&
-           a->labels == b->labels && same_real(a->elapsed_s, b->elapsed_s) && same_real(a->best_loss, b->best_loss) &&
+           a->labels == b->labels && same_real(a->elapsed_s, b->elapsed_s) &&
+           same_real(a->data_wait_s, b->data_wait_s) && same_real(a->best_loss, b->best_loss) &&
            a->best_step == b->best_step && same_real(a->last_loss, b->last_loss) &&
            same_real(a->last_eval_loss, b->last_eval_loss) && a->last_eval_step == b->last_eval_step &&
            same_real(a->first_eval_loss, b->first_eval_loss) && a->metrics_bytes == b->metrics_bytes &&

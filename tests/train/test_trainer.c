@@ -33,8 +33,8 @@ static float *gradients_of(struct trainer_world *world, int64_t batch, int64_t t
     world->config.gradient_accumulation_steps = times;
     struct bt_trainer *t = trainer_world_start(world, 12);
     *report = trainer_world_run(t, 1);
-    assert_int_equal(bt_cursor_row(t->cursor), batch * times);
-    *uneven += t->batch.label_count * (size_t)times != report->labels;
+    assert_int_equal(t->state.row, batch * times);
+    *uneven += t->micro->batch.label_count * (size_t)times != report->labels;
     float *gradients = copy_of(t->optimizer.gradients, world->params.total);
     bt_trainer_destroy(t);
     return gradients;
@@ -122,7 +122,7 @@ static void check_update(struct trainer_world *world, struct bt_trainer *t, int6
     assert_true(report.lambda == (w->enabled ? bt_lambda_at(&warmup, report.step) : 1.0));
     TEST_OK(bt_model_create(&world->params, &options, before.weights, NULL, &world->compute, &model, &diag), diag);
     bt_model_prepare(model);
-    const double sum = bt_model_loss(model, &t->batch, (float)report.lambda);
+    const double sum = bt_model_loss(model, &t->micro->batch, (float)report.lambda);
     assert_true(report.loss == sum / (double)report.labels);
     assert_true(report.loss == t->state.last_loss);
     bt_model_destroy(model);
@@ -333,6 +333,64 @@ static void two_sources(struct trainer_world *world)
     world->config.gradient_accumulation_steps = 3;
 }
 
+/* Each source's tokens and loss add up to those of the update, and go on counting where a resume begins. */
+static void sources_add_up(void **state)
+{
+    (void)state;
+    struct trainer_world world;
+    two_sources(&world);
+    struct bt_trainer *t = trainer_world_start(&world, 12);
+    uint64_t tokens[2] = {0};
+    for (int s = 0; s < 12; s++) {
+        const struct bt_update_report r = trainer_world_run(t, 1);
+        assert_int_equal(r.source_count, 2);
+        assert_int_equal(r.sources[0].tokens + r.sources[1].tokens, t->state.tokens);
+        assert_int_equal(r.sources[0].labels + r.sources[1].labels, r.labels);
+        double sum = 0.0;
+        for (size_t i = 0; i < 2; i++) {
+            assert_true(r.sources[i].labels ? r.sources[i].loss > 0.0 : isnan(r.sources[i].loss));
+            sum += r.sources[i].labels ? r.sources[i].loss * (double)r.sources[i].labels : 0.0;
+            tokens[i] = r.sources[i].tokens;
+        }
+        assert_true(fabs(sum / (double)r.labels - r.loss) <= 1e-12 * r.loss);
+        assert_true(r.padding == 1.0 - (double)r.tokens / (6.0 * WORLD_SEQ));
+        assert_true(r.padding >= 0.0 && r.padding < 0.5);
+    }
+    assert_true(tokens[0] > tokens[1] && tokens[1] > 0);
+    const struct bt_train_state end = t->state;
+    bt_trainer_destroy(t);
+
+    struct bt_diag diag = {0};
+    TEST_OK(bt_trainer_create(&world.config, &world.params, world.weights, world.rows, WORLD_SEQ, 24, &world.compute,
+                              &t, &diag),
+            diag);
+    t->state = end;
+    TEST_OK(bt_trainer_begin(t, &diag), diag);
+    const struct bt_update_report r = trainer_world_run(t, 1);
+    assert_int_equal(r.sources[0].tokens + r.sources[1].tokens, t->state.tokens);
+    assert_true(r.sources[0].tokens >= tokens[0] && r.sources[1].tokens >= tokens[1]);
+    bt_trainer_destroy(t);
+    trainer_world_finish(&world);
+}
+
+/* Rows of one source alone: its loss is that of the update, to the bit where one micro-batch of one row makes it. */
+static void one_source_has_the_loss_of_the_update(void **state)
+{
+    (void)state;
+    struct trainer_world world;
+    standard_world(&world);
+    world.config.batch_size = 1;
+    struct bt_trainer *t = trainer_world_start(&world, 12);
+    for (int s = 0; s < 12; s++) {
+        const struct bt_update_report r = trainer_world_run(t, 1);
+        assert_int_equal(r.source_count, 1);
+        assert_true(r.sources[0].loss == r.loss && r.sources[0].labels == r.labels);
+        assert_int_equal(r.sources[0].tokens, t->state.tokens);
+    }
+    bt_trainer_destroy(t);
+    trainer_world_finish(&world);
+}
+
 /* Through the warm-up and several epochs; the second half on another number of threads. */
 static void a_run_that_was_cut_ends_with_the_same_bits(void **state)
 {
@@ -470,6 +528,8 @@ int main(void)
         cmocka_unit_test(a_run_that_is_not_finite_stops),
         cmocka_unit_test(a_gradient_alone_that_is_not_finite_is_skipped),
         cmocka_unit_test(a_loss_alone_that_is_not_finite_is_skipped),
+        cmocka_unit_test(sources_add_up),
+        cmocka_unit_test(one_source_has_the_loss_of_the_update),
         cmocka_unit_test(a_run_that_was_cut_ends_with_the_same_bits),
         cmocka_unit_test(an_update_allocates_nothing),
         cmocka_unit_test(every_allocation_may_fail),
