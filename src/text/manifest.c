@@ -134,7 +134,8 @@ static enum bt_err manifest_path(const char *shard_path, char **ret_path, struct
     return *ret_path ? BT_OK : bt_fail_nomem(diag);
 }
 
-static bool lists(const json_t *manifest, const char *name)
+/* The manifest's entry for a shard, or NULL. */
+static const json_t *find_shard(const json_t *manifest, const char *name)
 {
     const json_t *shard;
     size_t i;
@@ -142,9 +143,9 @@ static bool lists(const json_t *manifest, const char *name)
     {
         const char *file = json_string_value(json_object_get(shard, "file"));
         if (file && !strcmp(file, name))
-            return true;
+            return shard;
     }
-    return false;
+    return NULL;
 }
 
 static int32_t separator_of(const json_t *manifest, const char *key)
@@ -160,12 +161,14 @@ static enum bt_err read_origin(const char *path, const json_t *manifest, const c
     const json_t *tokenizer = json_object_get(manifest, "tokenizer");
     const char *hash = json_string_value(json_object_get(tokenizer, "xxh3_64"));
     const char *name = json_string_value(json_object_get(tokenizer, "path"));
-    if (!kind || strcmp(kind, KIND) || !lists(manifest, shard_name)) /* another file of that name */
+    const json_t *shard = find_shard(manifest, shard_name);
+    if (!kind || strcmp(kind, KIND) || !shard) /* another file of that name */
         return BT_OK;
     if (!hash || strlen(hash) != 16 || strspn(hash, "0123456789abcdef") != 16 || !name)
         return bt_fail(diag, BT_EINPUT, "%s: \"tokenizer\" has no path, or no xxh3_64 of 16 hexadecimal digits", path);
     *ret_origin = (struct bt_shard_origin){
         .known = true,
+        .masked = json_is_object(json_object_get(shard, "mask")),
         .tokenizer_hash = strtoull(hash, NULL, 16),
         .separators = {.before = separator_of(manifest, "before"), .after = separator_of(manifest, "after")}};
     snprintf(ret_origin->tokenizer, sizeof ret_origin->tokenizer, "%s", name);

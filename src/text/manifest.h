@@ -42,6 +42,7 @@ enum bt_err bt_manifest_write(const char *prefix, const struct bt_manifest *mani
 /* What a shard's manifest says; known is false when there is none, or it does not list the shard. */
 struct bt_shard_origin {
     bool known;
+    bool masked; /* there has to be a label mask (io/mask.h) beside it */
     uint64_t tokenizer_hash;
     struct bt_separators separators;
     char tokenizer[256]; /* its path, cut */

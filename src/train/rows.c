@@ -7,47 +7,68 @@
 
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "text/shard_mask.h"
 #include "train/rows_source.h"
 
 static void source_finish(struct bt_source *source)
 {
     for (size_t i = 0; source->shards && i < source->count; i++)
         bt_shard_close(&source->shards[i]);
+    for (size_t i = 0; source->masks && i < source->count; i++)
+        bt_mask_close(&source->masks[i]);
     bt_free(source->shards);
+    bt_free(source->masks);
     bt_names_free(source->paths, source->count);
     bt_plan_finish(&source->plan);
 }
 
 /* Opens every file of the source and checks every id: after this its tokens are trusted. */
-static enum bt_err open_shards(struct bt_source *source, const struct bt_cfg_source *config, uint64_t vocab_size,
-                               struct bt_diag *diag)
+static enum bt_err open_shards(struct bt_source *source, const struct bt_cfg_source *config,
+                               const struct bt_rows_options *options, struct bt_diag *diag)
 {
     const enum bt_shard_format format = config->format == BT_CFG_NANOGPT ? BT_SHARD_NANOGPT : BT_SHARD_LLMC;
     enum bt_err err = bt_glob(config->path, &source->paths, &source->count, diag);
     if (err)
         return err;
     source->shards = bt_zalloc(source->count, sizeof *source->shards);
-    if (!source->shards)
+    source->masks = bt_zalloc(source->count, sizeof *source->masks);
+    if (!source->shards || !source->masks)
         return bt_fail_nomem(diag);
     for (size_t i = 0; i < source->count && !err; i++) {
         err = bt_shard_open(source->paths[i], format, &source->shards[i], diag);
         if (!err)
-            err = bt_shard_check(&source->shards[i], source->paths[i], vocab_size, diag);
+            err = bt_shard_check(&source->shards[i], source->paths[i], options->vocab_size, diag);
+        if (!err && !options->all_labels)
+            err = bt_shard_mask_open(source->paths[i], &source->shards[i], &source->masks[i], diag);
     }
     return err;
+}
+
+static size_t count_masks(const struct bt_source *source)
+{
+    size_t masks = 0;
+    for (size_t i = 0; i < source->count; i++)
+        masks += bt_mask_exists(&source->masks[i]);
+    return masks;
+}
+
+static struct bt_plan_source plan_source(const struct bt_source *source)
+{
+    return (struct bt_plan_source){source->shards, source->masks, source->count};
 }
 
 static enum bt_err plan_packed(struct bt_source *source, const char *path, const struct bt_rows_options *options,
                                struct bt_diag *diag)
 {
     uint64_t separators = 0;
-    if (options->before < 0 && options->after < 0)
+    const struct bt_plan_source shards = plan_source(source);
+    if (options->before < 0 && options->after < 0 && count_masks(source) < source->count)
         return bt_fail(diag, BT_EINPUT,
                        "%s: packing needs to know where documents begin or end, but data.separators is not set and the "
                        "model names no BOS or EOS id",
                        path);
-    enum bt_err err = bt_plan_packed(source->shards, source->count, options->seq, options->before, options->after,
-                                     &source->plan, &separators, diag);
+    enum bt_err err =
+        bt_plan_packed(&shards, options->seq, options->before, options->after, &source->plan, &separators, diag);
     if (!err && separators == 0)
         err = bt_fail(diag, BT_EINPUT,
                       "%s: no separator (before %" PRId64 ", after %" PRId64 ", -1 is none) occurs in its %" PRIu64
@@ -75,12 +96,40 @@ static enum bt_err fail_no_row(const struct bt_source *source, const char *path,
 static enum bt_err open_source(struct bt_source *source, const struct bt_cfg_source *config,
                                const struct bt_rows_options *options, struct bt_diag *diag)
 {
-    const enum bt_err err = open_shards(source, config, options->vocab_size, diag);
+    const enum bt_err err = open_shards(source, config, options, diag);
     if (err)
         return err;
     if (options->packing)
         return plan_packed(source, config->path, options, diag);
-    return bt_plan_windows(source->shards, source->count, options->seq, &source->plan, diag);
+    const struct bt_plan_source shards = plan_source(source);
+    return bt_plan_windows(&shards, options->seq, &source->plan, diag);
+}
+
+/* A shard, and its mask if it has one. */
+static enum bt_err add_files(struct bt_rows *rows, const struct bt_source *source, size_t i, struct bt_diag *diag)
+{
+    struct bt_data_file *file = &rows->files[rows->file_count++];
+    *file = (struct bt_data_file){.map = &source->shards[i].map, .path = bt_strdup(source->paths[i])};
+    bool ok = file->path != NULL;
+    if (bt_mask_exists(&source->masks[i])) {
+        file = &rows->files[rows->file_count++];
+        *file = (struct bt_data_file){.map = &source->masks[i].map, .path = bt_mask_path(source->paths[i])};
+        ok = ok && file->path;
+    }
+    return ok ? BT_OK : bt_fail_nomem(diag);
+}
+
+static enum bt_err list_files(struct bt_rows *rows, struct bt_diag *diag)
+{
+    size_t count = 0;
+    for (size_t s = 0; s < rows->count; s++)
+        count += rows->sources[s].count + count_masks(&rows->sources[s]);
+    rows->files = bt_zalloc(count, sizeof *rows->files);
+    enum bt_err err = rows->files ? BT_OK : bt_fail_nomem(diag);
+    for (size_t s = 0; s < rows->count; s++)
+        for (size_t i = 0; !err && i < rows->sources[s].count; i++)
+            err = add_files(rows, &rows->sources[s], i, diag);
+    return err;
 }
 
 static void set_shares(struct bt_rows *rows, const struct bt_cfg_source *sources)
@@ -102,11 +151,17 @@ static enum bt_err open_sources(struct bt_rows *rows, const struct bt_cfg_source
         const enum bt_err err = open_source(&rows->sources[i], &sources[i], options, diag);
         if (err)
             return err;
-        rows->file_count += rows->sources[i].count;
     }
     set_shares(rows, sources);
-    rows->hashes = bt_zalloc(rows->file_count, sizeof *rows->hashes);
-    return rows->hashes ? BT_OK : bt_fail_nomem(diag);
+    return list_files(rows, diag);
+}
+
+static uint64_t plan_labels(const struct bt_plan *plan)
+{
+    uint64_t labels = 0;
+    for (size_t i = 0; i < plan->row_count; i++)
+        labels += plan->rows[i].labels;
+    return labels;
 }
 
 /* Training cannot go on with a source that gives nothing; calibration can, as long as another one does. */
@@ -116,6 +171,9 @@ static enum bt_err check_rows(const struct bt_rows *rows, const struct bt_cfg_so
     for (size_t i = 0; i < rows->count; i++) {
         if (rows->sources[i].plan.row_count == 0 && (each_source || bt_rows_count(rows) == 0))
             return fail_no_row(&rows->sources[i], sources[i].path, rows->seq, diag);
+        if (count_masks(&rows->sources[i]) > 0 && plan_labels(&rows->sources[i].plan) == 0)
+            return bt_fail(diag, BT_EINPUT, "%s: its label masks leave no label in rows of %zu tokens", sources[i].path,
+                           rows->seq);
     }
     return BT_OK;
 }
@@ -152,7 +210,7 @@ enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t
                                      struct bt_rows **ret_rows, struct bt_diag *diag)
 {
     const struct bt_rows_options options = {
-        .seq = seq, .before = -1, .after = -1, .stage = "stage1", .vocab_size = vocab_size};
+        .seq = seq, .before = -1, .after = -1, .stage = "stage1", .vocab_size = vocab_size, .all_labels = true};
     return open_rows(sources, count, &options, false, ret_rows, diag);
 }
 
@@ -163,7 +221,9 @@ void bt_rows_close(struct bt_rows *rows)
     for (size_t i = 0; rows->sources && i < rows->count; i++)
         source_finish(&rows->sources[i]);
     bt_free(rows->sources);
-    bt_free(rows->hashes);
+    for (size_t i = 0; i < rows->file_count; i++)
+        bt_free(rows->files[i].path);
+    bt_free(rows->files);
     bt_free(rows);
 }
 
@@ -193,19 +253,9 @@ size_t bt_rows_files(const struct bt_rows *rows)
     return rows->file_count;
 }
 
-/* The source of file i, which exists; i becomes its number within the source. */
-static const struct bt_source *source_of_file(const struct bt_rows *rows, size_t *i)
-{
-    const struct bt_source *source = rows->sources;
-    for (; *i >= source->count; source++)
-        *i -= source->count;
-    return source;
-}
-
 const char *bt_rows_file(const struct bt_rows *rows, size_t i)
 {
-    const struct bt_source *source = source_of_file(rows, &i);
-    return source->paths[i];
+    return rows->files[i].path;
 }
 
 /* Of the bytes that are mapped, which are those that are trained on, whatever the path names by now. */
@@ -213,14 +263,21 @@ enum bt_err bt_rows_file_hash(struct bt_rows *rows, size_t i, uint64_t *ret_size
                               struct bt_diag *diag)
 {
     (void)diag;
-    struct bt_data_hash *hash = &rows->hashes[i];
-    const struct bt_source *source = source_of_file(rows, &i);
-    const struct bt_map *map = &source->shards[i].map;
-    if (!hash->known)
-        *hash = (struct bt_data_hash){.hash = XXH3_64bits(map->data, map->size), .known = true};
-    *ret_size = map->size;
-    *ret_hash = hash->hash;
+    struct bt_data_file *file = &rows->files[i];
+    if (!file->hashed)
+        file->hash = XXH3_64bits(file->map->data, file->map->size);
+    file->hashed = true;
+    *ret_size = file->map->size;
+    *ret_hash = file->hash;
     return BT_OK;
+}
+
+/* labels (n) are the tokens from `first` on: those that the mask leaves out are none. */
+static void apply_mask(const struct bt_mask *mask, size_t first, size_t n, int32_t *labels)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!bt_mask_is_label(mask, first + i))
+            labels[i] = BT_IGNORE_LABEL;
 }
 
 /* Places the piece at token `at` of a row that begins at token `begin` of the batch. */
@@ -236,6 +293,8 @@ static void fill_piece(const struct bt_source *source, const struct bt_piece *pi
         bt_shard_read(shard, (size_t)piece->offset + length, 1, &labels[length - 1]);
     else
         labels[length - 1] = BT_IGNORE_LABEL;
+    if (bt_mask_exists(&source->masks[piece->shard]))
+        apply_mask(&source->masks[piece->shard], (size_t)piece->offset + 1, length - 1 + piece->last_label, labels);
     for (size_t i = 0; i < length; i++) {
         batch->position[n + i] = (int32_t)i;
         batch->first[n + i] = (int32_t)at;
@@ -293,7 +352,7 @@ size_t bt_rows_memory(const struct bt_rows *rows)
         const struct bt_plan_row *end = &source->plan.rows[source->plan.row_count];
         bytes += end->first * sizeof(struct bt_piece) + source->plan.row_count * sizeof *end;
         for (size_t f = 0; f < source->count; f++)
-            bytes += source->shards[f].map.size;
+            bytes += source->shards[f].map.size + source->masks[f].map.size;
     }
     return bytes;
 }

@@ -75,6 +75,22 @@ static enum bt_err add_documents(struct pieces *pieces, const struct bt_shard *s
     return err ? err : add_document(pieces, index, start, shard->count, false, seq, diag);
 }
 
+/* The same where a mask knows the documents. */
+static enum bt_err add_masked_documents(struct pieces *pieces, const struct bt_mask *mask, size_t index, size_t seq,
+                                        struct separators *separators, struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    size_t start = 0;
+    for (size_t at = 0; at < mask->count && !err; at++) {
+        if (!bt_mask_begins(mask, at))
+            continue;
+        err = add_document(pieces, index, start, at, false, seq, diag);
+        separators->seen++;
+        start = at;
+    }
+    return err ? err : add_document(pieces, index, start, mask->count, false, seq, diag);
+}
+
 /* Stable, longest first. */
 static void sort_by_length(struct bt_piece *sorted, const struct pieces *pieces, size_t *start, size_t seq)
 {
@@ -90,21 +106,29 @@ static void sort_by_length(struct bt_piece *sorted, const struct pieces *pieces,
         sorted[start[pieces->list[i].length]++] = pieces->list[i];
 }
 
+static uint32_t piece_labels(const struct bt_plan_source *source, const struct bt_piece *piece)
+{
+    const struct bt_mask *mask = &source->masks[piece->shard];
+    const uint32_t predicted = piece->length - 1 + piece->last_label;
+    return bt_mask_exists(mask) ? (uint32_t)bt_mask_labels(mask, (size_t)piece->offset + 1, predicted) : predicted;
+}
+
 /* Counts what the rows hold once their pieces stand in place. */
-static void count_rows(struct bt_plan *plan)
+static void count_rows(struct bt_plan *plan, const struct bt_plan_source *source)
 {
     for (size_t r = 0; r < plan->row_count; r++) {
         struct bt_plan_row *row = &plan->rows[r];
         for (size_t p = row->first; p < row[1].first; p++) {
             row->tokens += plan->pieces[p].length;
-            row->labels += plan->pieces[p].length - 1 + plan->pieces[p].last_label;
+            row->labels += piece_labels(source, &plan->pieces[p]);
         }
         plan->tokens += row->tokens;
     }
 }
 
 /* Puts the pieces (n), stably, in the order of the rows they belong to. */
-static bool gather_rows(struct bt_plan *plan, const struct bt_piece *pieces, const uint32_t *row_of, size_t n)
+static bool gather_rows(struct bt_plan *plan, const struct bt_plan_source *source, const struct bt_piece *pieces,
+                        const uint32_t *row_of, size_t n)
 {
     plan->rows = bt_zalloc(plan->row_count + 1, sizeof *plan->rows);
     plan->pieces = bt_zalloc(n, sizeof *plan->pieces);
@@ -117,11 +141,12 @@ static bool gather_rows(struct bt_plan *plan, const struct bt_piece *pieces, con
         plan->rows[r].first = end += plan->rows[r].first;
     for (size_t i = n; i > 0; i--)
         plan->pieces[--plan->rows[row_of[i - 1]].first] = pieces[i - 1];
-    count_rows(plan);
+    count_rows(plan, source);
     return true;
 }
 
-static enum bt_err pack(const struct pieces *pieces, size_t seq, struct bt_plan *plan, struct bt_diag *diag)
+static enum bt_err pack(const struct pieces *pieces, const struct bt_plan_source *source, size_t seq,
+                        struct bt_plan *plan, struct bt_diag *diag)
 {
     enum bt_err err = BT_ENOMEM;
     const size_t n = pieces->count;
@@ -136,7 +161,7 @@ static enum bt_err pack(const struct pieces *pieces, size_t seq, struct bt_plan 
         lengths[i] = sorted[i].length;
     if ((err = bt_best_fit(lengths, n, seq, row_of, &plan->row_count, diag)))
         goto done;
-    if (!gather_rows(plan, sorted, row_of, n))
+    if (!gather_rows(plan, source, sorted, row_of, n))
         err = BT_ENOMEM;
 done:
     bt_free(sorted);
@@ -146,17 +171,19 @@ done:
     return err == BT_ENOMEM ? bt_fail_nomem(diag) : err;
 }
 
-enum bt_err bt_plan_packed(const struct bt_shard *shards, size_t count, size_t seq, int64_t before, int64_t after,
+enum bt_err bt_plan_packed(const struct bt_plan_source *source, size_t seq, int64_t before, int64_t after,
                            struct bt_plan *ret_plan, uint64_t *ret_separators, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     struct pieces pieces = {0};
     struct bt_plan plan = {0};
     struct separators separators = {.before = before, .after = after == before ? -1 : after};
-    for (size_t s = 0; s < count && !err; s++)
-        err = add_documents(&pieces, &shards[s], s, seq, &separators, diag);
+    for (size_t s = 0; s < source->count && !err; s++)
+        err = bt_mask_exists(&source->masks[s])
+                  ? add_masked_documents(&pieces, &source->masks[s], s, seq, &separators, diag)
+                  : add_documents(&pieces, &source->shards[s], s, seq, &separators, diag);
     if (!err)
-        err = pack(&pieces, seq, &plan, diag);
+        err = pack(&pieces, source, seq, &plan, diag);
     bt_free(pieces.list);
     if (err) {
         bt_plan_finish(&plan);
@@ -172,14 +199,15 @@ static size_t window_count(const struct bt_shard *shard, size_t seq)
     return shard->count ? (shard->count - 1) / seq : 0;
 }
 
-enum bt_err bt_plan_windows(const struct bt_shard *shards, size_t count, size_t seq, struct bt_plan *ret_plan,
+enum bt_err bt_plan_windows(const struct bt_plan_source *source, size_t seq, struct bt_plan *ret_plan,
                             struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     struct pieces pieces = {0};
     struct bt_plan plan = {0};
-    for (size_t s = 0; s < count && !err; s++) /* all windows of a shard are one document whose next token is known */
-        err = add_document(&pieces, s, 0, window_count(&shards[s], seq) * seq, true, seq, diag);
+    for (size_t s = 0; s < source->count && !err;
+         s++) /* all windows of a shard are one document whose next token is known */
+        err = add_document(&pieces, s, 0, window_count(&source->shards[s], seq) * seq, true, seq, diag);
     if (err)
         goto fail;
     plan.pieces = pieces.list;
@@ -191,7 +219,7 @@ enum bt_err bt_plan_windows(const struct bt_shard *shards, size_t count, size_t 
     }
     for (size_t r = 0; r <= plan.row_count; r++)
         plan.rows[r].first = r;
-    count_rows(&plan);
+    count_rows(&plan, source);
     *ret_plan = plan;
     return BT_OK;
 fail:

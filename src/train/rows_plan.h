@@ -1,5 +1,5 @@
-/* train/rows_plan.h - one epoch of one source, cut into rows. A plan is a function of the tokens of the shards and of
- * the length of a row alone; it holds places, no tokens. */
+/* train/rows_plan.h - one epoch of one source, cut into rows. A plan is a function of the tokens of the shards, their
+ * label masks and the length of a row alone; it holds places, no tokens. */
 #ifndef BT_TRAIN_ROWS_PLAN_H
 #define BT_TRAIN_ROWS_PLAN_H
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "io/mask.h"
 #include "io/shard.h"
 
 struct bt_piece {    /* of a document, or a whole plain window */
@@ -28,15 +29,23 @@ struct bt_plan {
     uint64_t tokens; /* of all rows, without padding */
 };
 
+/* The shards of a source. A mask that exists says which tokens are labels, and where documents begin. */
+struct bt_plan_source {
+    const struct bt_shard *shards; /* (count) */
+    const struct bt_mask *masks;   /* (count) */
+    size_t count;
+};
+
 /* Plain windows: each shard of n tokens gives floor((n - 1) / seq) rows of seq tokens, in file order. */
-enum bt_err bt_plan_windows(const struct bt_shard *shards, size_t count, size_t seq, struct bt_plan *ret_plan,
+enum bt_err bt_plan_windows(const struct bt_plan_source *source, size_t seq, struct bt_plan *ret_plan,
                             struct bt_diag *diag);
 
 /* Packing (docs/numerics.md section 3). A `before` id begins a document, an `after` id ends one, and so does the end of
  * a shard; -1 is no id. One id for both would make documents of its own: it is taken as `before`. Pieces of at most seq
  * tokens are placed best-fit decreasing, ties by position; rows stand in the order in which they were opened, pieces in
- * the order in which they were placed. ret_separators: how many separators occurred. */
-enum bt_err bt_plan_packed(const struct bt_shard *shards, size_t count, size_t seq, int64_t before, int64_t after,
+ * the order in which they were placed. In a shard with a mask the ids say nothing: documents begin where the mask says
+ * so, and the last token of one predicts nothing. ret_separators: how many separators occurred, or beginnings. */
+enum bt_err bt_plan_packed(const struct bt_plan_source *source, size_t seq, int64_t before, int64_t after,
                            struct bt_plan *ret_plan, uint64_t *ret_separators, struct bt_diag *diag);
 
 void bt_plan_finish(struct bt_plan *plan); /* takes a zeroed one */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/mask.h"
 #include "io/shard.h"
 #include "train/rows.h"
 #include "train/rows_plan.h"
@@ -14,14 +15,17 @@
 struct bt_source {
     char **paths; /* (count) in name order */
     struct bt_shard *shards;
+    struct bt_mask *masks; /* (count) of each shard; zeroed where every token may be a label */
     size_t count;
     struct bt_plan plan;
     double share; /* of the tokens; those of all sources sum to 1 */
 };
 
-struct bt_data_hash {
+struct bt_data_file {
+    char *path;
+    const struct bt_map *map; /* of the source */
     uint64_t hash;
-    bool known;
+    bool hashed;
 };
 
 struct bt_rows {
@@ -30,8 +34,8 @@ struct bt_rows {
     size_t seq;
     bool shuffle;
     uint64_t seed;
-    const char *stage;           /* borrowed */
-    struct bt_data_hash *hashes; /* (files of all sources) */
+    const char *stage;          /* borrowed */
+    struct bt_data_file *files; /* (file_count) of all sources: each shard, with its mask behind it */
     size_t file_count;
 };
 
