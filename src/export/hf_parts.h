@@ -1,4 +1,4 @@
-/* export/hf_parts.h - what the files hf_*.c share. Private to this folder. */
+/* export/hf_parts.h - what the files hf_*.c of this folder share. */
 #ifndef BT_EXPORT_HF_PARTS_H
 #define BT_EXPORT_HF_PARTS_H
 
@@ -18,10 +18,13 @@ float bt_hf_round(const struct bt_hf_job *job, float value);
 /* weight_scale of a packed tensor, and the scale that a reader takes from it. */
 float bt_hf_stored_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor);
 float bt_hf_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor);
-/* The scale by which AutoBitLinear will multiply row i of the table, a bias; 1 for all else. */
-float bt_hf_bias_scale(const struct bt_hf_job *job, size_t i);
-/* A bias divided by that, rounded so that multiplying is exact: writing, reading and writing give the same bytes. */
-float bt_hf_stored_bias(const struct bt_hf_job *job, float bias, float scale);
+/* A tensor that is not ternary is stored divided by a factor that a reader multiplies by: the scale of AutoBitLinear,
+ * which multiplies its bias too; or for a norm behind a norm what train/second_norm.h says. 1 for all else. */
+double bt_hf_factor(const struct bt_hf_job *job, size_t i);
+/* value / factor as it is stored, so rounded that writing, reading and writing give the same bytes; and what a reader
+ * makes of it. */
+float bt_hf_stored(const struct bt_hf_job *job, float value, double factor);
+float bt_hf_read_back(float stored, double factor);
 
 /* The tensors of the file, with what they borrow. */
 struct bt_hf_tensors {

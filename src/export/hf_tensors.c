@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "export/hf_parts.h"
 #include "train/packed.h"
+#include "train/second_norm.h"
 
 /* The most that one row of the table becomes: q, k and v each get the input norm's gains, beside the norm itself. */
 enum { MOST_PER_ROW = 4 };
@@ -72,14 +73,18 @@ static const void *converted(struct builder *b, const float *values, size_t n)
     return half;
 }
 
-static const void *biases(struct builder *b, size_t row, float scale)
+/* A tensor that has no codes. */
+static const void *full_values(struct builder *b, size_t row)
 {
-    const struct bt_param *param = b->job->model->tensors[row].param;
-    const float *bias = bt_export_weights(b->job->model, row);
-    float *stored = take(b, param->count, sizeof *stored);
-    for (size_t i = 0; stored && i < param->count; i++)
-        stored[i] = bt_hf_stored_bias(b->job, bias[i], scale);
-    return stored ? converted(b, stored, param->count) : NULL;
+    const size_t n = b->job->model->tensors[row].param->count;
+    const float *values = bt_export_weights(b->job->model, row);
+    const double factor = bt_hf_factor(b->job, row);
+    if (factor == 1.0)
+        return converted(b, values, n);
+    float *stored = take(b, n, sizeof *stored);
+    for (size_t i = 0; stored && i < n; i++)
+        stored[i] = bt_hf_stored(b->job, values[i], factor);
+    return stored ? converted(b, stored, n) : NULL;
 }
 
 static const void *dense(struct builder *b, const struct bt_frozen *tensor)
@@ -117,29 +122,25 @@ static void add_ternary(struct builder *b, size_t row)
         add(b, float_type(b), tensor->param, dense(b, tensor), "%s", tensor->param->name);
 }
 
-/* A norm in front of a group of layers becomes one in front of each: the class's own norm has gains of 1, and what it
- * gives has a mean square of 1, so a second normalisation changes nothing but a part in 1/eps. */
+/* A norm in front of a group of layers becomes one in front of each, behind one with a single small gain. */
 static void add_group_norm(struct builder *b, const struct bt_param *param, const void *gains)
 {
     static const char *const attention[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
     static const char *const mlp[] = {"mlp.gate_proj", "mlp.up_proj"};
-    const bool first = param->kind == BT_P_INPUT_NORM;
-    const char *const *layers = first ? attention : mlp;
-    float *ones = take(b, param->count, sizeof *ones);
-    for (size_t i = 0; ones && i < param->count; i++)
-        ones[i] = 1.0f;
-    add(b, float_type(b), param, ones ? converted(b, ones, param->count) : NULL, "%s", param->name);
-    for (size_t i = 0; i < (first ? 3 : 2); i++)
+    const bool is_attention = param->kind == BT_P_INPUT_NORM;
+    const char *const *layers = is_attention ? attention : mlp;
+    float *first = take(b, param->count, sizeof *first);
+    for (size_t i = 0; first && i < param->count; i++)
+        first[i] = bt_second_norm_first_gain(b->job->model->source->config->rms_norm_eps);
+    add(b, float_type(b), param, first ? converted(b, first, param->count) : NULL, "%s", param->name);
+    for (size_t i = 0; i < (is_attention ? 3 : 2); i++)
         add(b, float_type(b), param, gains, "model.layers.%zu.%s.rms_norm.weight", param->layer, layers[i]);
 }
 
 static void add_full(struct builder *b, size_t row)
 {
     const struct bt_param *param = b->job->model->tensors[row].param;
-    const float scale = bt_hf_bias_scale(b->job, row);
-    const void *data = bt_param_is_bias(param->kind)
-                           ? biases(b, row, scale)
-                           : converted(b, bt_export_weights(b->job->model, row), param->count);
+    const void *data = full_values(b, row);
     const bool norms = b->job->target.norms;
     b->out->full++;
     if (norms && (param->kind == BT_P_INPUT_NORM || param->kind == BT_P_POST_NORM))

@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "export/hf_parts.h"
+#include "train/second_norm.h"
 
 bool bt_hf_is_packed(const struct bt_hf_job *job)
 {
@@ -26,16 +27,23 @@ float bt_hf_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor)
     return job->options->form == BT_HF_BITLINEAR ? 1.0f / stored : stored;
 }
 
-float bt_hf_bias_scale(const struct bt_hf_job *job, size_t i)
+double bt_hf_factor(const struct bt_hf_job *job, size_t i)
 {
     const struct bt_frozen *tensor = &job->model->tensors[i];
+    const enum bt_param_kind kind = tensor->param->kind;
+    const double eps = job->model->source->config->rms_norm_eps;
+    double factor;
+    if (job->target.norms && (kind == BT_P_INPUT_NORM || kind == BT_P_POST_NORM) &&
+        bt_second_norm_factor(eps, bt_second_norm_first_gain(eps), &factor))
+        return factor;
     /* a bias stands in the table right behind its weight */
-    const bool scaled = job->options->form == BT_HF_AUTOBITLINEAR && tensor->param->rank == 1 && i > 0 &&
-                        tensor[-1].codes && bt_param_is_bias(tensor->param->kind);
-    return scaled ? tensor[-1].scale : 1.0f;
+    if (job->options->form == BT_HF_AUTOBITLINEAR && bt_param_is_bias(kind) && tensor[-1].codes)
+        return (double)tensor[-1].scale;
+    return 1.0;
 }
 
-/* To 16 significant bits, to nearest, ties to even: times the 8 of a bfloat16 scale that fits float32's 24. */
+/* To 16 significant bits, to nearest, ties to even. Times the 8 of a bfloat16 scale they fit float32's 24, so that is
+ * exact; and what another factor adds in the last of 24 bits does not survive the next rounding to 16. */
 static float round_to_16_bits(float value)
 {
     uint32_t bits;
@@ -46,9 +54,12 @@ static float round_to_16_bits(float value)
     return value;
 }
 
-float bt_hf_stored_bias(const struct bt_hf_job *job, float bias, float scale)
+float bt_hf_stored(const struct bt_hf_job *job, float value, double factor)
 {
-    if (scale == 1.0f)
-        return bt_hf_round(job, bias);
-    return bt_hf_round(job, round_to_16_bits(bias / scale));
+    return bt_hf_round(job, factor == 1.0 ? value : round_to_16_bits((float)((double)value / factor)));
+}
+
+float bt_hf_read_back(float stored, double factor)
+{
+    return (float)((double)stored * factor);
 }

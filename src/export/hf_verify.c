@@ -12,11 +12,11 @@ static bool expect(const struct bt_hf_job *job, size_t i, float *w)
 {
     const struct bt_frozen *tensor = &job->model->tensors[i];
     const size_t n = tensor->param->count;
-    const float *source = bt_export_weights(job->model, i), scale = bt_hf_bias_scale(job, i);
+    const float *source = bt_export_weights(job->model, i);
+    const double factor = bt_hf_factor(job, i);
     if (!tensor->codes) {
         for (size_t j = 0; j < n; j++)
-            w[j] = bt_param_is_bias(tensor->param->kind) ? bt_hf_stored_bias(job, source[j], scale) * scale
-                                                         : bt_hf_round(job, source[j]);
+            w[j] = bt_hf_read_back(bt_hf_stored(job, source[j], factor), factor);
         return true;
     }
     if (job->options->form == BT_HF_ONLINE) {

@@ -32,11 +32,11 @@ static const struct rename renames[] = {
     {".weight_scale", ".weight", BT_PART_SCALE, false}, /* after the two that end so */
     {".self_attn.o_proj.rms_norm.weight", ".self_attn.attn_sub_norm.weight", BT_PART_WHOLE, true},
     {".mlp.down_proj.rms_norm.weight", ".mlp.ffn_sub_norm.weight", BT_PART_WHOLE, true},
-    {".input_layernorm.weight", ".input_layernorm.weight", BT_PART_ONES, true},
+    {".input_layernorm.weight", ".input_layernorm.weight", BT_PART_FIRST, true},
     {".self_attn.q_proj.rms_norm.weight", ".input_layernorm.weight", BT_PART_WHOLE, true},
     {".self_attn.k_proj.rms_norm.weight", ".input_layernorm.weight", BT_PART_SAME, true},
     {".self_attn.v_proj.rms_norm.weight", ".input_layernorm.weight", BT_PART_SAME2, true},
-    {".post_attention_layernorm.weight", ".post_attention_layernorm.weight", BT_PART_ONES, true},
+    {".post_attention_layernorm.weight", ".post_attention_layernorm.weight", BT_PART_FIRST, true},
     {".mlp.gate_proj.rms_norm.weight", ".post_attention_layernorm.weight", BT_PART_WHOLE, true},
     {".mlp.up_proj.rms_norm.weight", ".post_attention_layernorm.weight", BT_PART_SAME, true},
 };
@@ -187,7 +187,7 @@ static enum bt_err check_norms(const struct bt_loaded_model *model, const struct
 {
     const enum bt_part last = param->kind == BT_P_INPUT_NORM ? BT_PART_SAME2 : BT_PART_SAME;
     enum bt_err err = BT_OK;
-    for (int part = BT_PART_ONES; part <= (int)last && !err; part++)
+    for (int part = BT_PART_FIRST; part <= (int)last && !err; part++)
         err = slot->part[part] ? bt_tensor_check(slot->part[part], param, diag)
                                : fail_missing(model, param, (enum bt_part)part, diag);
     return err;

@@ -5,7 +5,7 @@
  *   WrinkleFree     o_proj and down_proj are a norm and a matrix: o_proj.0.weight, o_proj.1.weight
  *   packed          a linear layer's codes (train/packed.h), or -1, 0 and 1 as floats, beside its .weight_scale
  *   use_rms_norm    a norm X.rms_norm in front of each converted layer X: those of o_proj and down_proj are the SubLN
- *                   norms. The others normalise what a norm of gain 1 normalised already: one norm with their gain. */
+ *                   norms. The others stand behind the norm of the class, and the two are one: train/second_norm.h. */
 #ifndef BT_TRAIN_MODEL_TENSORS_H
 #define BT_TRAIN_MODEL_TENSORS_H
 
@@ -19,7 +19,7 @@
 enum bt_part {                /* what a tensor of the files is to a row of the table */
                BT_PART_WHOLE, /* its values or its codes */
                BT_PART_SCALE, /* weight_scale */
-               BT_PART_ONES,  /* use_rms_norm: the norm in front of the norms, which must have gains of 1 */
+               BT_PART_FIRST, /* use_rms_norm: the norm in front of the norms (train/second_norm.h) */
                BT_PART_SAME,  /* use_rms_norm: gains that must be equal, because our layers share one norm */
                BT_PART_SAME2,
                BT_PARTS

@@ -4,9 +4,10 @@
 #include "base/mem.h"
 #include "train/model_tensors.h"
 #include "train/packed.h"
+#include "train/second_norm.h"
 
 /* What may be wrong with the values of one tensor. */
-enum fault { FAULT_NONE, FAULT_MEMORY, FAULT_BYTE, FAULT_CODE, FAULT_SCALE, FAULT_GAIN, FAULT_SAME };
+enum fault { FAULT_NONE, FAULT_MEMORY, FAULT_BYTE, FAULT_CODE, FAULT_SCALE, FAULT_FIRST, FAULT_SAME };
 
 struct finding {
     enum fault fault;
@@ -41,24 +42,45 @@ static void scale_bias(const struct bt_tensor_map *map, const struct bt_loaded_m
         out[i] *= slot->scale;
 }
 
-/* gains (param->count) against those that must equal them, or be 1. */
-static struct finding compare_gains(const struct bt_slot *slot, const struct bt_param *param, const float *gains)
+/* Are the gains (count) all those of another norm, or all the same? Sets ret_at to the first that is not. */
+static bool gains_equal(const float *gains, const float *other, size_t count, size_t *ret_at)
+{
+    for (*ret_at = 0; *ret_at < count; ++*ret_at)
+        if (gains[*ret_at] != (other ? other[*ret_at] : gains[0]))
+            return false;
+    return true;
+}
+
+/* gains (param->count) of a norm that stands behind another: in place to those of the one norm that both are. scratch
+ * is as long. */
+static struct finding join_norms(const struct bt_slot *slot, const struct bt_param *param, double eps, float *gains,
+                                 float *scratch)
 {
     struct finding found = {FAULT_NONE, 0};
-    if (!slot->part[BT_PART_ONES])
-        return found;
-    float *other = bt_zalloc(param->count, sizeof *other);
-    if (!other)
-        return (struct finding){FAULT_MEMORY, 0};
-    for (int part = BT_PART_ONES; part < BT_PARTS && !found.fault; part++) {
+    double factor;
+    for (int part = BT_PART_SAME; part < BT_PARTS; part++) {
         if (!slot->part[part])
             continue;
-        bt_tensor_to_f32(slot->part[part], other, NULL);
-        for (size_t i = 0; i < param->count && !found.fault; i++)
-            if (other[i] != (part == BT_PART_ONES ? 1.0f : gains[i]))
-                found = (struct finding){part == BT_PART_ONES ? FAULT_GAIN : FAULT_SAME, i};
+        bt_tensor_to_f32(slot->part[part], scratch, NULL);
+        if (!gains_equal(scratch, gains, param->count, &found.at))
+            return (struct finding){FAULT_SAME, found.at};
     }
-    bt_free(other);
+    bt_tensor_to_f32(slot->part[BT_PART_FIRST], scratch, NULL);
+    if (!gains_equal(scratch, NULL, param->count, &found.at) || !bt_second_norm_factor(eps, scratch[0], &factor))
+        return (struct finding){FAULT_FIRST, found.at < param->count ? found.at : 0};
+    for (size_t i = 0; i < param->count; i++)
+        gains[i] = (float)((double)gains[i] * factor);
+    return found;
+}
+
+static struct finding read_norm(const struct bt_loaded_model *model, const struct bt_slot *slot,
+                                const struct bt_param *param, float *out)
+{
+    float *scratch = bt_zalloc(param->count, sizeof *scratch);
+    if (!scratch)
+        return (struct finding){FAULT_MEMORY, 0};
+    const struct finding found = join_norms(slot, param, model->config->rms_norm_eps, out, scratch);
+    bt_free(scratch);
     return found;
 }
 
@@ -70,7 +92,7 @@ static struct finding read_row(const struct bt_tensor_map *map, struct bt_loaded
     if (!slot->packed) { /* of types and shapes that were checked, so this cannot fail */
         bt_tensor_to_f32(slot->part[BT_PART_WHOLE], out, NULL);
         scale_bias(map, model, param, out);
-        return compare_gains(slot, param, out);
+        return slot->part[BT_PART_FIRST] ? read_norm(model, slot, param, out) : (struct finding){FAULT_NONE, 0};
     }
     struct finding found = read_codes(slot, param, out);
     if (!found.fault && !bt_ternary_masters(out, param->count, slot->scale))
@@ -97,11 +119,11 @@ static enum bt_err report(const struct finding *found, const struct bt_slot *slo
             diag, BT_EINPUT,
             "%s: tensor \"%s\": its scale is %g; BitLinear's are at least 1e-5 and give finite float32 weights",
             view->file, view->name, (double)slot->scale);
-    case FAULT_GAIN:
+    case FAULT_FIRST:
         return bt_fail(diag, BT_EINPUT,
-                       "%s: tensor \"%s\": element %zu is not 1, as it must be where use_rms_norm puts another norm "
-                       "behind this one",
-                       view->file, slot->part[BT_PART_ONES]->name, found->at);
+                       "%s: tensor \"%s\": element %zu does not let the two norms that use_rms_norm makes of this one "
+                       "count as one: small gains, all of them the same, are supported",
+                       view->file, slot->part[BT_PART_FIRST]->name, found->at);
     case FAULT_SAME:
         return bt_fail(diag, BT_EINPUT,
                        "%s: tensor \"%s\": element %zu differs from that of a layer with the same input; one norm for "
