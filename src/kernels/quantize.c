@@ -171,20 +171,28 @@ void bt_activation_mix(float *out, const float *x, const int8_t *codes, const fl
     }
 }
 
+static void finish_row(float *row, float unit, const float *bias, size_t out)
+{
+    if (bias) {
+#pragma omp simd
+        for (size_t o = 0; o < out; o++)
+            row[o] = row[o] * unit + bias[o];
+    } else {
+#pragma omp simd
+        for (size_t o = 0; o < out; o++)
+            row[o] *= unit;
+    }
+}
+
 void bt_codes_finish(float *y, const float *a, float s, const float *bias, size_t rows, size_t out)
 {
 #pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < rows; r++) {
-        const float unit = a[r] / 127.0f * s;
-        float *row = y + r * out;
-        if (bias) {
-#pragma omp simd
-            for (size_t o = 0; o < out; o++)
-                row[o] = row[o] * unit + bias[o];
-        } else {
-#pragma omp simd
-            for (size_t o = 0; o < out; o++)
-                row[o] *= unit;
-        }
-    }
+    for (size_t r = 0; r < rows; r++)
+        finish_row(y + r * out, a[r] / 127.0f * s, bias, out);
+}
+
+void bt_codes_finish_part(float *y, size_t ld, const float *a, float s, const float *bias, size_t rows, size_t out)
+{
+    for (size_t r = 0; r < rows; r++)
+        finish_row(y + r * ld, a[r] / 127.0f * s, bias, out);
 }

@@ -30,5 +30,7 @@ void bt_activation_mix(float *out, const float *x, const int8_t *codes, const fl
 
 /* Finishes the exact product in place: y (rows, out) = y * ((a_r / 127) * s) + bias; bias (out) may be NULL. */
 void bt_codes_finish(float *y, const float *a, float s, const float *bias, size_t rows, size_t out);
+/* The same on one thread, for a part of y whose rows lie ld apart. */
+void bt_codes_finish_part(float *y, size_t ld, const float *a, float s, const float *bias, size_t rows, size_t out);
 
 #endif

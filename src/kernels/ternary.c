@@ -1,0 +1,67 @@
+/* kernels/ternary.c - packing of ternary weights, and their product cut into tasks. */
+#include "kernels/ternary.h"
+
+#include <string.h>
+
+#include "kernels/quantize.h"
+#include "kernels/ternary_variant.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+size_t bt_ternary_row_bytes(size_t in)
+{
+    return (in + BT_TERNARY_BLOCK - 1) / BT_TERNARY_BLOCK * BT_TERNARY_BLOCK_BYTES;
+}
+
+static void pack_row(uint8_t *packed, const int8_t *t, size_t in)
+{
+    for (size_t i = 0; i < in; i++) {
+        const size_t block = i / BT_TERNARY_BLOCK, at = i % BT_TERNARY_BLOCK;
+        const unsigned bits = (unsigned)(t[i] + 1) << (2 * (at / BT_TERNARY_BLOCK_BYTES));
+        packed[block * BT_TERNARY_BLOCK_BYTES + at % BT_TERNARY_BLOCK_BYTES] |= (uint8_t)bits;
+    }
+}
+
+void bt_ternary_pack(uint8_t *packed, const int8_t *t, size_t out, size_t in)
+{
+    const size_t bytes = bt_ternary_row_bytes(in);
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < out; r++) {
+        memset(packed + r * bytes, 0, bytes);
+        pack_row(packed + r * bytes, t + r * in, in);
+    }
+}
+
+static bt_ternary_rows_fn *rows_fn(enum bt_cpu_level level)
+{
+#ifdef BT_HAVE_AVX512
+    if (level >= BT_CPU_AVX512)
+        return bt_ternary_rows_avx512;
+#endif
+#ifdef BT_HAVE_AVX2
+    if (level >= BT_CPU_AVX2)
+        return bt_ternary_rows_avx2;
+#endif
+    (void)level;
+    return bt_ternary_rows_portable;
+}
+
+/* A task is so many rows of weights, which stay in the second-level cache, with so many tokens. */
+enum { TASK_ROWS = 64, TASK_TOKENS = 64 };
+
+void bt_ternary_linear(enum bt_cpu_level level, const struct bt_ternary *layer, float *y, const int8_t *codes,
+                       const float *a, size_t n)
+{
+    const enum bt_cpu_level machine = bt_cpu_level();
+    bt_ternary_rows_fn *rows_of = rows_fn(MIN(level, machine));
+    const size_t in = layer->in, out = layer->out, bytes = bt_ternary_row_bytes(in);
+    const size_t down = (n + TASK_TOKENS - 1) / TASK_TOKENS, across = (out + TASK_ROWS - 1) / TASK_ROWS;
+#pragma omp parallel for schedule(dynamic) if (down * across > 1)
+    for (size_t task = 0; task < down * across; task++) {
+        const size_t token = task / across * TASK_TOKENS, row = task % across * TASK_ROWS;
+        const size_t tokens = MIN((size_t)TASK_TOKENS, n - token), rows = MIN((size_t)TASK_ROWS, out - row);
+        float *to = y + token * out + row;
+        rows_of(to, out, layer->packed + row * bytes, rows, in, codes + token * in, tokens);
+        bt_codes_finish_part(to, out, a + token, layer->s, layer->bias ? layer->bias + row : NULL, tokens, rows);
+    }
+}

@@ -1,0 +1,149 @@
+/* kernels/ternary_rows.c - sums of int8 codes with packed ternary weights. The plain loop is the specification; where
+ * there is AVX2, bytes are multiplied and added in pairs:
+ *
+ *   sum c t = sum c (t + 1) - sum c
+ *
+ * |c (t + 1)| is at most 254 and a pair 508, so 64 pairs fit 16 bits: 2048 weights go by before sums are widened. A
+ * group of tokens shares the work of unpacking. */
+#include "kernels/ternary_variant.h"
+#include "kernels/variant.h"
+
+#ifdef __AVX2__
+#include <immintrin.h>
+
+enum {
+    HALF = 128,       /* weights in the 32 bytes of a vector */
+    SPAN = 16 * HALF, /* what 16-bit sums have room for */
+    GROUP = 8,        /* tokens that share unpacked weights */
+};
+
+static int32_t sum_lanes(__m256i x)
+{
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+    return _mm_cvtsi128_si32(sum);
+}
+
+static inline __m256i load(const void *at)
+{
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+/* The codes' own sum: what t + 1 in place of t adds. */
+static int32_t sum_codes(const int8_t *codes, size_t in)
+{
+    const __m256i ones = _mm256_set1_epi8(1), wide = _mm256_set1_epi16(1);
+    __m256i sum = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 32 <= in; i += 32)
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(ones, load(codes + i)), wide));
+    int32_t total = sum_lanes(sum);
+    for (; i < in; i++)
+        total += codes[i];
+    return total;
+}
+
+/* Adds to sum[t] what 128 weights give with the codes of token t. `tokens` is a constant wherever this is inlined; the
+ * weights of field f meet the codes 64 f behind. */
+static inline __attribute__((always_inline)) void add_half(__m256i *sum, const int tokens, __m256i packed,
+                                                           const int8_t *codes, size_t in)
+{
+    const __m256i mask = _mm256_set1_epi8(3);
+    const __m256i field[4] = {_mm256_and_si256(packed, mask), _mm256_and_si256(_mm256_srli_epi16(packed, 2), mask),
+                              _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask),
+                              _mm256_and_si256(_mm256_srli_epi16(packed, 6), mask)};
+    BT_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const int8_t *at = codes + (size_t)t * in;
+        const __m256i low =
+            _mm256_add_epi16(_mm256_maddubs_epi16(field[0], load(at)), _mm256_maddubs_epi16(field[1], load(at + 64)));
+        const __m256i high = _mm256_add_epi16(_mm256_maddubs_epi16(field[2], load(at + 128)),
+                                              _mm256_maddubs_epi16(field[3], load(at + 192)));
+        sum[t] = _mm256_add_epi16(sum[t], _mm256_add_epi16(low, high));
+    }
+}
+
+/* One row with `tokens` tokens, whose codes lie `in` apart. */
+static inline __attribute__((always_inline)) void row_sums(int32_t *total, const int tokens, const uint8_t *packed,
+                                                           size_t bytes, const int8_t *codes, size_t in)
+{
+    const __m256i wide = _mm256_set1_epi16(1);
+    __m256i all[GROUP];
+    BT_UNROLL
+    for (int t = 0; t < tokens; t++)
+        all[t] = _mm256_setzero_si256();
+    for (size_t begin = 0; begin < bytes; begin += SPAN / 4) {
+        const size_t end = BT_MIN(bytes, begin + SPAN / 4);
+        __m256i sum[GROUP];
+        BT_UNROLL
+        for (int t = 0; t < tokens; t++)
+            sum[t] = _mm256_setzero_si256();
+        for (size_t b = begin; b < end; b += BT_TERNARY_BLOCK_BYTES) {
+            add_half(sum, tokens, load(packed + b), codes + b * 4, in);
+            add_half(sum, tokens, load(packed + b + 32), codes + b * 4 + 32, in);
+        }
+        BT_UNROLL
+        for (int t = 0; t < tokens; t++)
+            all[t] = _mm256_add_epi32(all[t], _mm256_madd_epi16(sum[t], wide));
+    }
+    BT_UNROLL
+    for (int t = 0; t < tokens; t++)
+        total[t] = sum_lanes(all[t]);
+}
+
+static inline __attribute__((always_inline)) void
+token_group(float *y, size_t ldy, const int tokens, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes)
+{
+    const size_t bytes = bt_ternary_row_bytes(in);
+    int32_t own[GROUP], total[GROUP];
+    for (int t = 0; t < tokens; t++)
+        own[t] = sum_codes(codes + (size_t)t * in, in);
+    for (size_t r = 0; r < rows; r++) {
+        row_sums(total, tokens, packed + r * bytes, bytes, codes, in);
+        for (int t = 0; t < tokens; t++)
+            y[(size_t)t * ldy + r] = (float)(total[t] - own[t]);
+    }
+}
+
+void BT_FN(ternary_rows)(float *y, size_t ldy, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes,
+                         size_t n)
+{
+    size_t t = 0;
+    for (; t + GROUP <= n; t += GROUP)
+        token_group(y + t * ldy, ldy, GROUP, packed, rows, in, codes + t * in);
+    for (; t < n; t++)
+        token_group(y + t * ldy, ldy, 1, packed, rows, in, codes + t * in);
+}
+
+#else
+
+/* `count` weights of one field of a block. */
+static int32_t field_sum(const uint8_t *packed, unsigned shift, const int8_t *codes, size_t count)
+{
+    int32_t sum = 0;
+    for (size_t j = 0; j < count; j++)
+        sum += codes[j] * ((packed[j] >> shift & 3) - 1);
+    return sum;
+}
+
+static int32_t dot(const uint8_t *packed, const int8_t *codes, size_t in)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < in; i += BT_TERNARY_BLOCK_BYTES) {
+        const unsigned shift = 2 * (i % BT_TERNARY_BLOCK / BT_TERNARY_BLOCK_BYTES);
+        const size_t count = BT_MIN((size_t)BT_TERNARY_BLOCK_BYTES, in - i);
+        sum += field_sum(packed + i / BT_TERNARY_BLOCK * BT_TERNARY_BLOCK_BYTES, shift, codes + i, count);
+    }
+    return sum;
+}
+
+void BT_FN(ternary_rows)(float *y, size_t ldy, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes,
+                         size_t n)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t t = 0; t < n; t++)
+            y[t * ldy + r] = (float)dot(packed + r * bt_ternary_row_bytes(in), codes + t * in, in);
+}
+
+#endif
