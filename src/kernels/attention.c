@@ -16,10 +16,12 @@
 #include "kernels/lanes.h"
 #include "kernels/strip.h"
 
-/* One query head of one row. Token i sees tokens first[i] .. i. */
+/* One query head of one row. Query i sees keys first[i] .. past + i. */
 struct head {
     struct tokens q, k, v, dout;
     const int32_t *first;
+    size_t past;  /* keys in front of the first query */
+    size_t begin; /* where the keys of the first tile begin, if there are any in front */
     size_t at;    /* of (first token of the row, query head) in arrays of (n, heads) */
     size_t query; /* of the same in arrays of (n, heads, dim) */
     size_t key;   /* of (first token of the row, kv head) in arrays of (n, kv_heads, dim) */
@@ -30,9 +32,9 @@ static struct head find_head(const struct bt_attention_shape *s, size_t row, siz
 {
     const size_t kv = head / (s->heads / s->kv_heads), token = row * s->seq;
     const size_t query_step = s->heads * s->head_dim, key_step = s->kv_heads * s->head_dim;
-    struct head h = {.first = s->first + token, .at = token * s->heads + head};
+    struct head h = {.first = s->first + token, .past = s->past, .begin = s->begin, .at = token * s->heads + head};
     h.query = h.at * s->head_dim;
-    h.key = token * key_step + kv * s->head_dim;
+    h.key = (token + row * s->past) * key_step + kv * s->head_dim;
     h.q = (struct tokens){q + h.query, query_step};
     h.k = (struct tokens){k + h.key, key_step};
     h.v = (struct tokens){v + h.key, key_step};
@@ -46,12 +48,13 @@ static size_t tiles_of(const struct bt_attention_shape *s)
     return (s->seq + TILE - 1) / TILE;
 }
 
-/* Minus infinity where the lane's query does not see the row's key. */
+/* Minus infinity where the lane's query does not see the row's key. `query` is the first lane's place among the keys,
+ * and `first` its entry. */
 static void mask_keys(square s, size_t key, size_t keys, size_t query, size_t queries, const int32_t *first)
 {
     int32_t low[TILE], high[TILE];
     for (size_t lane = 0; lane < TILE; lane++) {
-        low[lane] = lane < queries ? first[query + lane] : INT32_MAX;
+        low[lane] = lane < queries ? first[lane] : INT32_MAX;
         high[lane] = (int32_t)(query + lane);
     }
     for (size_t r = 0; r < keys; r++) {
@@ -76,7 +79,7 @@ static void mask_queries(square s, size_t query, size_t queries, size_t key, con
 /* Whether every query of the tile sees every key of the tile. */
 static bool sees_all(const int32_t *first, size_t query, size_t queries, size_t key, size_t keys)
 {
-    return key + keys - 1 <= query && first[query + queries - 1] <= (int32_t)key;
+    return key + keys - 1 <= query && first[queries - 1] <= (int32_t)key;
 }
 
 static void scale_lanes(strip sum, size_t dims, const bt_real factor[TILE])
@@ -96,12 +99,14 @@ static void forward_chunk(strip sum, struct softmax *softmax, const struct head 
     _Alignas(64) bt_real factor[TILE];
     memset(sum, 0, dims * sizeof *sum);
     softmax_begin(softmax);
-    const size_t end = query + q->count;
-    for (size_t key = (size_t)h->first[query]; key < end; key += TILE) {
+    const int32_t *first = h->first + query;
+    const size_t place = h->past + query, end = place + q->count;
+    const size_t begin = h->past && query == 0 ? h->begin : (size_t)*first;
+    for (size_t key = begin; key < end; key += TILE) {
         const size_t keys = BT_MIN((size_t)TILE, end - key);
         dots(s, h->k, key, keys, q);
-        if (!sees_all(h->first, query, q->count, key, keys))
-            mask_keys(s, key, keys, query, q->count, h->first);
+        if (!sees_all(first, place, q->count, key, keys))
+            mask_keys(s, key, keys, place, q->count, first);
         softmax_step(softmax, factor, s, keys);
         scale_lanes(sum, dims, factor);
         add_weighted(sum, h->v, d0, dims, key, keys, s);
@@ -160,8 +165,8 @@ static void dq_chunk(strip sum, const struct head *h, const struct lanes *q, con
     for (size_t key = (size_t)h->first[query]; key < end; key += TILE) {
         const size_t keys = BT_MIN((size_t)TILE, end - key);
         dots(s, h->k, key, keys, q);
-        if (!sees_all(h->first, query, q->count, key, keys))
-            mask_keys(s, key, keys, query, q->count, h->first);
+        if (!sees_all(h->first + query, query, q->count, key, keys))
+            mask_keys(s, key, keys, query, q->count, h->first + query);
         dots(dp, h->v, key, keys, dout);
         score_gradient_lanes(s, dp, keys, lse, delta);
         add_weighted(sum, h->k, d0, dims, key, keys, s);
@@ -213,7 +218,7 @@ static void dkdv_chunk(strip dk, strip dv, const struct head *h, const struct bt
     for (size_t query = key; query < shape->seq && h->first[query] <= last; query += TILE) {
         const size_t queries = BT_MIN((size_t)TILE, shape->seq - query), at = h->at + query * shape->heads;
         dots(s, h->q, query, queries, k);
-        if (!sees_all(h->first, query, queries, key, k->count))
+        if (!sees_all(h->first + query, query, queries, key, k->count))
             mask_queries(s, query, queries, key, h->first);
         dots(dp, h->dout, query, queries, v);
         score_gradient_rows(s, dp, queries, lse + at, delta + at, shape->heads);

@@ -7,7 +7,7 @@ enum { PIECE = 16384 };
 
 void BT_FN(add)(bt_real *y, const bt_real *x, size_t n)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t i0 = 0; i0 < n; i0 += PIECE) {
         const size_t end = i0 + BT_MIN((size_t)PIECE, n - i0);
 #pragma omp simd
@@ -18,7 +18,7 @@ void BT_FN(add)(bt_real *y, const bt_real *x, size_t n)
 
 void BT_FN(bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
     for (size_t t = 0; t < n; t++) {
         bt_real *row = y + t * d;
 #pragma omp simd

@@ -5,7 +5,7 @@
 
 void BT_FN(embedding_fwd)(bt_real *x, const bt_real *table, const int32_t *ids, size_t n, size_t d)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
     for (size_t t = 0; t < n; t++)
         memcpy(x + t * d, table + (size_t)ids[t] * d, d * sizeof *x);
 }

@@ -57,7 +57,7 @@ static void relu2_bwd(bt_real *dgate, bt_real *dup, const bt_real *df, const bt_
 
 void BT_FN(glu_fwd)(bt_real *f, const bt_real *gate, const bt_real *up, size_t n, enum bt_activation act)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t i = 0; i < n; i += PIECE) {
         const size_t count = BT_MIN((size_t)PIECE, n - i);
         if (act == BT_ACT_SILU)

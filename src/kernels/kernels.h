@@ -29,6 +29,10 @@ struct bt_attention_shape {
     size_t head_dim;
     const int32_t *first; /* (n): token i of a row sees j with first[i] <= j <= i, indices within the row;
                              non-decreasing along a row. Window and documents are both said this way. */
+    size_t past;          /* forward alone: keys and values of a row begin with so many tokens that have no query;
+                             query i is then token past + i of its row */
+    size_t begin;         /* with past: first of the token at past / 64 * 64, so that keys are cut into tiles, and sums
+                             into parts, as they are for all tokens at once */
 };
 
 struct bt_adamw {
@@ -97,6 +101,12 @@ struct bt_kernels {
     void (*attention_bwd)(bt_real *dq, bt_real *dk, bt_real *dv, bt_real *delta, const bt_real *dout,
                           const bt_real *out, const bt_real *lse, const bt_real *q, const bt_real *k, const bt_real *v,
                           const struct bt_attention_shape *s);
+
+    /* The same bits for a last token alone: rows and seq are 1. out and q (heads, hd), k and v (past + 1, kv_heads,
+     * hd).
+     */
+    void (*attention_last)(bt_real *out, const bt_real *q, const bt_real *k, const bt_real *v,
+                           const struct bt_attention_shape *s);
 
     /* f = act(gate) * up over n elements. Backward overwrites dgate and dup; df may be dgate or dup. */
     void (*glu_fwd)(bt_real *f, const bt_real *gate, const bt_real *up, size_t n, enum bt_activation act);

@@ -91,6 +91,9 @@ static bt_panel_rows_fn *rows_fn(enum bt_cpu_level level)
     return bt_panel_rows_portable;
 }
 
+/* Products of fewer weights are not worth a team of threads. */
+#define ALONE ((size_t)1 << 15)
+
 /* A task is one panel with so many rows. */
 enum { TASK_ROWS = 32 };
 
@@ -112,7 +115,7 @@ void bt_panels_multiply(enum bt_cpu_level level, const struct bt_panels *w, floa
     const enum bt_cpu_level machine = bt_cpu_level();
     bt_panel_rows_fn *rows_of = rows_fn(MIN(level, machine));
     const size_t down = (n + TASK_ROWS - 1) / TASK_ROWS, across = panel_count(w->out);
-#pragma omp parallel for schedule(dynamic) if (down * across > 1)
+#pragma omp parallel for schedule(dynamic) if (n * w->out * w->in > ALONE)
     for (size_t task = 0; task < down * across; task++) {
         const size_t row = task / across * TASK_ROWS;
         run_task(rows_of, w, task % across, y + row * w->out, x + row * w->in, MIN((size_t)TASK_ROWS, n - row));

@@ -132,7 +132,7 @@ static void row_codes(int8_t *codes, const float *x, size_t d, float inverse)
 
 void bt_activation_codes(int8_t *codes, float *a, const float *x, size_t rows, size_t d)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows > 1)
     for (size_t r = 0; r < rows; r++) {
         const float most = largest(x + r * d, d);
         a[r] = most < SMALLEST_SCALE ? SMALLEST_SCALE : most;
@@ -150,7 +150,7 @@ void bt_activation_codes_float(float *out, const int8_t *codes, size_t n)
 
 void bt_activation_dequantize(float *out, const int8_t *codes, const float *a, size_t rows, size_t d)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows > 1)
     for (size_t r = 0; r < rows; r++) {
         const float unit = a[r] / 127.0f;
 #pragma omp simd
@@ -162,7 +162,7 @@ void bt_activation_dequantize(float *out, const int8_t *codes, const float *a, s
 void bt_activation_mix(float *out, const float *x, const int8_t *codes, const float *a, size_t rows, size_t d,
                        float lambda)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows > 1)
     for (size_t r = 0; r < rows; r++) {
         const float unit = a[r] / 127.0f;
 #pragma omp simd

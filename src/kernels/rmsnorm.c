@@ -18,7 +18,7 @@ static void scale_row(bt_real *y, const bt_real *x, const bt_real *gain, bt_real
 void BT_FN(rmsnorm_fwd)(bt_real *y, bt_real *rstd, const bt_real *x, const bt_real *gain, size_t n, size_t d,
                         bt_real eps)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
     for (size_t t = 0; t < n; t++) {
         const bt_real *row = x + t * d;
         const bt_real r = (bt_real)(1.0 / sqrt(bt_dot(row, row, d) / (double)d + (double)eps));

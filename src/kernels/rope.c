@@ -18,7 +18,7 @@ static void rotate_all(bt_real *x, const bt_real *cosine, const bt_real *sine, c
                        size_t heads, size_t head_dim, bt_real sign)
 {
     const size_t half = head_dim / 2;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
     for (size_t t = 0; t < n; t++) {
         const size_t at = (size_t)position[t] * half;
         for (size_t h = 0; h < heads; h++)

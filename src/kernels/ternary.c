@@ -46,6 +46,9 @@ static bt_ternary_rows_fn *rows_fn(enum bt_cpu_level level)
     return bt_ternary_rows_portable;
 }
 
+/* Products of fewer weights are not worth a team of threads. */
+#define ALONE ((size_t)1 << 16)
+
 /* A task is so many rows of weights, which stay in the second-level cache, with so many tokens. */
 enum { TASK_ROWS = 64, TASK_TOKENS = 64 };
 
@@ -56,7 +59,7 @@ void bt_ternary_linear(enum bt_cpu_level level, const struct bt_ternary *layer, 
     bt_ternary_rows_fn *rows_of = rows_fn(MIN(level, machine));
     const size_t in = layer->in, out = layer->out, bytes = bt_ternary_row_bytes(in);
     const size_t down = (n + TASK_TOKENS - 1) / TASK_TOKENS, across = (out + TASK_ROWS - 1) / TASK_ROWS;
-#pragma omp parallel for schedule(dynamic) if (down * across > 1)
+#pragma omp parallel for schedule(dynamic) if (n * out * in > ALONE)
     for (size_t task = 0; task < down * across; task++) {
         const size_t token = task / across * TASK_TOKENS, row = task % across * TASK_ROWS;
         const size_t tokens = MIN((size_t)TASK_TOKENS, n - token), rows = MIN((size_t)TASK_ROWS, out - row);

@@ -32,6 +32,7 @@
     X(rope_bwd)                                                                                                        \
     X(attention_fwd)                                                                                                   \
     X(attention_bwd)                                                                                                   \
+    X(attention_last)                                                                                                  \
     X(glu_fwd)                                                                                                         \
     X(glu_bwd)                                                                                                         \
     X(cross_entropy)                                                                                                   \

@@ -9,6 +9,18 @@ enum bt_operand { /* what a group's scratch holds at the moment */
                   OPERAND_MIXED,       /* x + lambda (xq - x) */
 };
 
+enum bt_err bt_bitlinear_check_exact(const struct bt_shape *shape, struct bt_diag *diag)
+{
+    const size_t attention = shape->heads * shape->head_dim;
+    const size_t wide = attention > shape->hidden ? attention : shape->hidden;
+    const size_t in = shape->ffn > wide ? shape->ffn : wide;
+    if (in > BT_EXACT_MAX_IN)
+        return bt_fail(diag, BT_EINPUT,
+                       "a linear layer has %zu inputs; the exact product of int8 codes takes at most %u", in,
+                       BT_EXACT_MAX_IN);
+    return BT_OK;
+}
+
 void bt_bitlinear_prepare(const struct bt_bitlinear *layer)
 {
     if (!layer->t)
@@ -78,10 +90,27 @@ static const float *effective_weight(const struct bt_bitlinear *layer, float lam
     return we;
 }
 
+static void fixed_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
+                      struct bt_linear_input *input)
+{
+    const struct bt_fixed_linear *fixed = layer->fixed;
+    if (fixed->ternary.packed) {
+        bt_ternary_linear(compute->kernels.level, &fixed->ternary, y, input->codes, input->a, input->n);
+        return;
+    }
+    bt_panels_multiply(compute->kernels.level, &fixed->panels, y, effective_input(layer, input, lambda), input->n);
+    if (layer->bias)
+        compute->kernels.bias_fwd(y, layer->bias, input->n, layer->out);
+}
+
 void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
                       struct bt_linear_input *input, float *we)
 {
     const size_t n = input->n, in = layer->in, out = layer->out;
+    if (layer->fixed) {
+        fixed_fwd(layer, compute, lambda, y, input);
+        return;
+    }
     if (is_exact(layer, lambda)) {
         const float *codes = input_operand(input, OPERAND_CODES, lambda);
         bt_weight_codes_float(we, layer->t, in * out);

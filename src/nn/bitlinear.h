@@ -16,18 +16,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "nn/compute.h"
+#include "nn/fixed_linear.h"
+#include "nn/shape.h"
 
 /* The longest row whose sum of code products (at most 127 each) is exact in float32. */
 #define BT_EXACT_MAX_IN ((1u << 24) / 127)
+/* BT_EINPUT when a linear layer of the shape has longer ones. */
+enum bt_err bt_bitlinear_check_exact(const struct bt_shape *shape, struct bt_diag *diag);
 
 struct bt_bitlinear { /* views; everything is borrowed from the model */
     size_t in, out;
-    const float *w, *bias; /* bias may be NULL */
-    float *dw, *dbias;     /* NULL in a model without gradients */
-    int8_t *t;             /* ternary codes, NULL when the weights are not quantised */
-    float *s;              /* their scale */
-    bool int8;             /* activations are quantised: false is BitLinearNoActivationQuant */
+    const float *w, *bias;               /* bias may be NULL */
+    float *dw, *dbias;                   /* NULL in a model without gradients */
+    int8_t *t;                           /* ternary codes, NULL when the weights are not quantised */
+    float *s;                            /* their scale */
+    bool int8;                           /* activations are quantised: false is BitLinearNoActivationQuant */
+    const struct bt_fixed_linear *fixed; /* inference: forward takes these weights and no other; else NULL */
 };
 
 /* The input that a group of layers shares (q, k, v; gate, up): quantised once. */

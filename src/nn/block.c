@@ -89,6 +89,8 @@ static struct bt_attention_shape attention_shape(const struct bt_block *block, c
 {
     return (struct bt_attention_shape){.rows = c->rows,
                                        .seq = c->seq,
+                                       .past = c->past,
+                                       .begin = block->window ? c->window_begin : 0,
                                        .heads = c->shape->heads,
                                        .kv_heads = c->shape->kv_heads,
                                        .head_dim = c->shape->head_dim,
@@ -139,15 +141,27 @@ static void project_qkv(struct bt_block *block, const struct bt_block_context *c
     kernels->rope_fwd(s->k, c->cosine, c->sine, c->position, n, shape->kv_heads, shape->head_dim);
 }
 
+static void attend(struct bt_block *block, const struct bt_block_context *c)
+{
+    const struct bt_attention_shape attention = attention_shape(block, c);
+    const struct bt_kernels *kernels = &c->compute->kernels;
+    struct bt_block_saved *s = &block->saved;
+    const size_t past = c->past * c->shape->kv_heads * c->shape->head_dim;
+
+    if (c->past && c->seq == 1)
+        kernels->attention_last(s->o, s->q, s->k - past, s->v - past, &attention);
+    else
+        kernels->attention_fwd(s->o, s->lse, s->q, s->k - past, s->v - past, &attention);
+}
+
 static void attention_branch_fwd(struct bt_block *block, const struct bt_block_context *c)
 {
     const struct bt_shape *shape = c->shape;
     const size_t n = tokens_of(c), width = shape->heads * shape->head_dim;
-    const struct bt_attention_shape attention = attention_shape(block, c);
     struct bt_block_saved *s = &block->saved;
 
     project_qkv(block, c);
-    c->compute->kernels.attention_fwd(s->o, s->lse, s->q, s->k, s->v, &attention);
+    attend(block, c);
     struct bt_linear_input o = group_input(c, width, s->o_codes, s->o_a, s->o);
     if (shape->sub_norm) {
         norm_fwd(&block->attn_sub_norm, c, c->scratch->wide, s->o_rstd, s->o, n, width);

@@ -71,6 +71,9 @@ struct bt_block_context { /* what a pass hands to every block */
     const int32_t *first_window; /* (n) documents and window; equals first where there is none */
     size_t rows, seq;
     float lambda;
+    /* Inference, with one row: tokens whose keys and values stand before saved.k and saved.v in memory, and the first
+     * token that the one at past / 64 * 64 sees in a block with a window. 0 in training. */
+    size_t past, window_begin;
 };
 
 /* Reserves what a block saves for n tokens; codes only with int8. */

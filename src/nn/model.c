@@ -136,25 +136,13 @@ size_t bt_model_memory(const struct bt_params *params, const struct bt_model_opt
     return measure.overflow ? 0 : measure.used;
 }
 
-static enum bt_err check_exact(const struct bt_shape *shape, const struct bt_model_options *options,
-                               struct bt_diag *diag)
-{
-    const size_t attention = shape->heads * shape->head_dim;
-    const size_t wide = attention > shape->hidden ? attention : shape->hidden;
-    const size_t in = shape->ffn > wide ? shape->ffn : wide;
-    if (options->ternary_weights && options->int8_activations && in > BT_EXACT_MAX_IN)
-        return bt_fail(diag, BT_EINPUT,
-                       "a linear layer has %zu inputs; the exact product of int8 codes takes at most %u", in,
-                       BT_EXACT_MAX_IN);
-    return BT_OK;
-}
-
 enum bt_err bt_model_create(const struct bt_params *params, const struct bt_model_options *options,
                             const float *weights, float *gradients, const struct bt_compute *compute,
                             struct bt_model **ret_model, struct bt_diag *diag)
 {
     const size_t size = bt_model_memory(params, options);
-    enum bt_err err = check_exact(params->shape, options, diag);
+    const bool exact = options->ternary_weights && options->int8_activations;
+    enum bt_err err = exact ? bt_bitlinear_check_exact(params->shape, diag) : BT_OK;
     if (err)
         return err;
     struct bt_model *m = bt_zalloc(1, sizeof *m);
