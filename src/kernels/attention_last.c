@@ -20,7 +20,7 @@ struct last {
     const bt_real *q, *k, *v; /* of the first of the heads, and of their kv head */
     size_t heads, dim, step;  /* step: from a key to the next */
     bt_real max[HEADS], sum[HEADS];
-    bt_real p[HEADS][TILE]; /* scores, then their exponentials */
+    bt_real p[BT_TILE_ROWS][TILE]; /* scores, then their exponentials */
 };
 
 /* Columns [d0, d0 + dims) of the queries, scaled, with the heads as lanes. */
@@ -80,7 +80,7 @@ static void add_values(const struct last *l, bt_real *out, size_t key, size_t ke
         bt_tile(l->heads, out + d, l->dim, p, v + d, l->step, keys, true);
     if (!rest)
         return;
-    bt_real edge[TILE][BT_TILE_LANES] = {{0}}, sum[HEADS][BT_TILE_LANES] = {{0}};
+    bt_real edge[TILE][BT_TILE_LANES] = {{0}}, sum[BT_TILE_ROWS][BT_TILE_LANES] = {{0}};
     for (size_t r = 0; r < keys; r++)
         memcpy(edge[r], v + r * l->step + whole, rest * sizeof *v);
     for (size_t h = 0; h < l->heads; h++)

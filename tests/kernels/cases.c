@@ -214,8 +214,9 @@ static const struct {
 } sizes[] = {{1, 1}, {3, 7}, {2, 31}, {5, 64}, {17, 80}, {33, 65}, {100, 576}, {300, 129}, {70, 1000}};
 
 static const struct bt_attention_shape heads[] = {
-    {1, 1, 1, 1, 8, NULL},   {2, 5, 2, 1, 16, NULL},  {1, 63, 3, 3, 8, NULL},   {2, 64, 3, 1, 64, NULL},
-    {1, 65, 4, 2, 80, NULL}, {2, 130, 6, 2, 7, NULL}, {1, 260, 2, 1, 64, NULL}, {1, 70, 2, 1, 300, NULL},
+    {1, 1, 1, 1, 8, NULL, 0, 0},    {2, 5, 2, 1, 16, NULL, 0, 0},   {1, 63, 3, 3, 8, NULL, 0, 0},
+    {2, 64, 3, 1, 64, NULL, 0, 0},  {1, 65, 4, 2, 80, NULL, 0, 0},  {2, 130, 6, 2, 7, NULL, 0, 0},
+    {1, 260, 2, 1, 64, NULL, 0, 0}, {1, 70, 2, 1, 300, NULL, 0, 0},
 };
 
 struct outcomes CASES_RUN(enum bt_cpu_level level) {

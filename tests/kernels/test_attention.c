@@ -93,9 +93,9 @@ static void check_shape(const struct bt_kernels *kernels, struct bt_attention_sh
 static void test_against_the_formula(void **state)
 {
     static const struct bt_attention_shape shapes[] = {
-        {1, 1, 1, 1, 1, NULL},    {2, 3, 2, 2, 5, NULL},     {1, 31, 4, 2, 8, NULL},
-        {2, 64, 3, 1, 16, NULL},  {1, 65, 3, 3, 64, NULL},   {1, 127, 2, 1, 80, NULL},
-        {2, 200, 6, 2, 64, NULL}, {1, 129, 2, 1, 256, NULL}, {1, 90, 1, 1, 530, NULL},
+        {1, 1, 1, 1, 1, NULL, 0, 0},    {2, 3, 2, 2, 5, NULL, 0, 0},     {1, 31, 4, 2, 8, NULL, 0, 0},
+        {2, 64, 3, 1, 16, NULL, 0, 0},  {1, 65, 3, 3, 64, NULL, 0, 0},   {1, 127, 2, 1, 80, NULL, 0, 0},
+        {2, 200, 6, 2, 64, NULL, 0, 0}, {1, 129, 2, 1, 256, NULL, 0, 0}, {1, 90, 1, 1, 530, NULL, 0, 0},
     };
     (void)state;
     for (int level = 0; level <= (int)bt_cpu_level(); level++) {
@@ -111,7 +111,7 @@ static void test_against_the_formula(void **state)
 static void test_unseen_tokens_do_not_matter(void **state)
 {
     enum { SEQ = 100, DIM = 16, BEGIN = 40, END = 70 };
-    struct bt_attention_shape s = {1, SEQ, 1, 1, DIM, NULL};
+    struct bt_attention_shape s = {1, SEQ, 1, 1, DIM, NULL, 0, 0};
     struct bt_kernels kernels;
     struct bt_arena a;
     (void)state;
