@@ -277,8 +277,8 @@ static void check_attention(struct bt_attention_shape s, enum visible sees)
 static void test_attention(void **state)
 {
     static const struct bt_attention_shape shapes[] = {
-        {1, 1, 1, 1, 8, NULL},   {2, 7, 2, 1, 16, NULL},   {1, 64, 3, 3, 8, NULL},
-        {2, 65, 3, 1, 64, NULL}, {1, 210, 2, 1, 80, NULL}, {1, 67, 2, 1, 260, NULL},
+        {1, 1, 1, 1, 8, NULL, 0, 0},   {2, 7, 2, 1, 16, NULL, 0, 0},   {1, 64, 3, 3, 8, NULL, 0, 0},
+        {2, 65, 3, 1, 64, NULL, 0, 0}, {1, 210, 2, 1, 80, NULL, 0, 0}, {1, 67, 2, 1, 260, NULL, 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(shapes); i++)

@@ -207,7 +207,7 @@ static void attention_behind_a_cache(void **state)
             const float *v = random_reals(&a, keys, -1.0, 1.0, "v");
             float *want = bt_arena_take(&a, queries, 4), *lse = bt_arena_take(&a, s.seq * s.heads, 4);
             kernels.attention_fwd(want, lse, q, k, v, &s);
-            for (size_t past = 1; past < s.seq; past++)
+            for (size_t past = 1; past < s.seq; past += 3)
                 check_cached(&kernels, &s, past, 1, q, k, v, want);
             check_cached(&kernels, &s, 64, s.seq - 64, q, k, v, want);
             check_cached(&kernels, &s, 70, 58, q, k, v, want);
