@@ -9,5 +9,6 @@ int bt_data_generate(int argc, char **argv);
 int bt_data_tokenize(int argc, char **argv);
 int bt_data_inspect(int argc, char **argv);
 int bt_data_split(int argc, char **argv);
+int bt_data_train_tokenizer(int argc, char **argv);
 
 #endif

@@ -131,7 +131,7 @@ static enum bt_err print_documents(const struct inspection *in, uint64_t documen
 static enum bt_err inspect(struct inspection *in, const struct request *r, struct bt_diag *diag)
 {
     const enum bt_shard_format format = !strcmp(r->format, "nanogpt") ? BT_SHARD_NANOGPT : BT_SHARD_LLMC;
-    const uint64_t documents = r->documents != DOCUMENTS_UNSET ? r->documents : in->tokenizer ? DOCUMENTS_SHOWN : 0;
+    const uint64_t documents = r->documents != DOCUMENTS_UNSET ? r->documents : r->tokenizer ? DOCUMENTS_SHOWN : 0;
     enum bt_err err = bt_shard_open(in->path, format, &in->shard, diag);
     if (!err)
         err = bt_manifest_find(in->path, &in->origin, diag);

@@ -1,8 +1,6 @@
 #include "text/bytes.h"
 
-#include "base/mem.h"
-#include "io/file.h"
-#include "io/json.h"
+#include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
 #define BOS_TEXT "<|bos|>"
@@ -39,72 +37,29 @@ static json_t *make_vocab(void)
     return vocab;
 }
 
-static json_t *make_added_token(const char *text, int id)
-{
-    return json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", text, "single_word", 0, "lstrip", 0,
-                     "rstrip", 0, "normalized", 0, "special", 1);
-}
-
-static json_t *make_byte_level(void)
-{
-    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 0, "use_regex",
-                     0);
-}
-
-/* BOS in front of what is encoded with special tokens: how a prompt begins. A document's EOS is the data's business. */
-static json_t *make_post_processor(void)
-{
-    return json_pack("{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}],"
-                     " s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}],"
-                     " s:{s:{s:s, s:[i], s:[s]}}}",
-                     "type", "TemplateProcessing", "single", "SpecialToken", "id", BOS_TEXT, "type_id", 0, "Sequence",
-                     "id", "A", "type_id", 0, "pair", "SpecialToken", "id", BOS_TEXT, "type_id", 0, "Sequence", "id",
-                     "A", "type_id", 0, "SpecialToken", "id", BOS_TEXT, "type_id", 1, "Sequence", "id", "B", "type_id",
-                     1, "special_tokens", BOS_TEXT, "id", BOS_TEXT, "ids", BT_BYTES_BOS, "tokens", BOS_TEXT);
-}
-
-static json_t *make_model(void)
-{
-    return json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:[]}", "type", "BPE", "dropout", "unk_token",
-                     "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
-                     "ignore_merges", 0, "vocab", make_vocab(), "merges");
-}
-
 static json_t *make_tokenizer(void)
 {
-    return json_pack("{s:s, s:n, s:n, s:[o, o], s:n, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                     "added_tokens", make_added_token(BOS_TEXT, BT_BYTES_BOS), make_added_token(EOS_TEXT, BT_BYTES_EOS),
-                     "normalizer", "pre_tokenizer", make_byte_level(), "post_processor", make_post_processor(),
-                     "decoder", make_byte_level(), "model", make_model());
-}
-
-static json_t *make_tokenizer_config(void)
-{
-    return json_pack("{s:s, s:s, s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "bos_token", BOS_TEXT,
-                     "eos_token", EOS_TEXT, "clean_up_tokenization_spaces", 0);
-}
-
-static json_t *make_generation_config(void)
-{
-    return json_pack("{s:i, s:i}", "bos_token_id", BT_BYTES_BOS, "eos_token_id", BT_BYTES_EOS);
-}
-
-/* Takes the value; NULL stands for memory that is out. */
-static enum bt_err write_value(const char *folder, const char *name, json_t *value, struct bt_diag *diag)
-{
-    char *path = bt_path_join(folder, name);
-    const enum bt_err err = path && value ? bt_json_replace(path, value, diag) : bt_fail_nomem(diag);
-    bt_free(path);
-    json_decref(value);
-    return err;
+    const struct bt_tokenizer_json_parts parts = {
+        .added = json_pack("[o, o]", bt_tokenizer_json_added(BOS_TEXT, BT_BYTES_BOS),
+                           bt_tokenizer_json_added(EOS_TEXT, BT_BYTES_EOS)),
+        .pre_tokenizer = bt_tokenizer_json_byte_level(false),
+        .vocab = make_vocab(),
+        .merges = json_array(),
+        .bos = BOS_TEXT,
+        .bos_id = BT_BYTES_BOS,
+    };
+    return bt_tokenizer_json(&parts);
 }
 
 enum bt_err bt_bytes_write_tokenizer(const char *folder, struct bt_diag *diag)
 {
-    enum bt_err err = write_value(folder, "tokenizer.json", make_tokenizer(), diag);
+    enum bt_err err = bt_tokenizer_json_write(folder, "tokenizer.json", make_tokenizer(), diag);
     if (!err)
-        err = write_value(folder, "tokenizer_config.json", make_tokenizer_config(), diag);
+        err = bt_tokenizer_json_write(folder, "tokenizer_config.json", bt_tokenizer_json_config(BOS_TEXT, EOS_TEXT),
+                                      diag);
     if (!err)
-        err = write_value(folder, "generation_config.json", make_generation_config(), diag);
+        err =
+            bt_tokenizer_json_write(folder, "generation_config.json",
+                                    bt_tokenizer_json_generation(BOS_TEXT, BT_BYTES_BOS, EOS_TEXT, BT_BYTES_EOS), diag);
     return err;
 }

@@ -198,3 +198,11 @@ enum bt_err bt_pre_tokenizer_run(const struct bt_pre_tokenizer *pre, struct bt_p
     struct walk walk = {.pre = pre, .scratch = scratch, .take = take, .context = context, .diag = diag};
     return size ? run_step(&walk, 0, text, size, place) : BT_OK;
 }
+
+void bt_pre_scratch_finish(struct bt_pre_scratch *scratch)
+{
+    bt_matcher_destroy(scratch->matcher);
+    for (size_t i = 0; i < BT_PRE_STEPS; i++)
+        bt_buffer_finish(&scratch->texts[i]);
+    *scratch = (struct bt_pre_scratch){0};
+}

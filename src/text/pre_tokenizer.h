@@ -48,6 +48,8 @@ struct bt_pre_scratch {
     struct bt_buffer texts[BT_PRE_STEPS]; /* what a step rewrote */
 };
 
+void bt_pre_scratch_finish(struct bt_pre_scratch *scratch);
+
 /* Takes a word, which is never empty. */
 typedef enum bt_err bt_word_fn(void *context, const char *word, size_t size, struct bt_diag *diag);
 /* Calls take for every word of valid UTF-8, in order, until it fails. */

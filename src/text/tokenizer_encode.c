@@ -26,9 +26,7 @@ void bt_tokenizer_scratch_destroy(struct bt_tokenizer_scratch *scratch)
     if (!scratch)
         return;
     bt_normalizer_scratch_finish(&scratch->normalizer);
-    bt_matcher_destroy(scratch->pre.matcher);
-    for (size_t i = 0; i < BT_PRE_STEPS; i++)
-        bt_buffer_finish(&scratch->pre.texts[i]);
+    bt_pre_scratch_finish(&scratch->pre);
     bt_bpe_scratch_destroy(scratch->bpe);
     bt_free(scratch);
 }

@@ -64,7 +64,6 @@ static void test_usage_errors(void **state)
     expect_error(2, "bitnet-data: a command is missing", NULL, NULL);
     expect_error(2, "unknown command \"generat\"; did you mean \"generate\"?", "generat", NULL);
     expect_error(2, "unknown command \"frobnicate\"; --help lists them all", "frobnicate", NULL);
-    expect_error(2, "the command \"train-tokenizer\" is not supported yet", "train-tokenizer", NULL);
     expect_error(2, "unknown option \"--hlep\"; did you mean \"--help\"?", "--hlep", NULL);
     expect_error(2, "--grammar FILE is missing", "generate", NULL);
     expect_error(2, "unknown option \"--gramar\"; did you mean \"--grammar\"?", "generate", "--gramar=x");

@@ -1,4 +1,5 @@
-/* bitnet-data tokenize, inspect and split as a user meets them: what they write, what they say, how they exit. */
+/* bitnet-data tokenize, inspect, split and train-tokenizer as a user meets them: what they write, what they say, how
+ * they exit. */
 #include "run_program.h"
 
 #include <stdio.h>
@@ -148,7 +149,19 @@ static void test_usage(void **state)
     RUN(2, "", "--validation: found \"0\", expected a share", "split", "--out=x", "a.jsonl", "--validation=0");
     RUN(2, "", "x.bin: token shards cannot be split yet", "split", "--out=x", "x.bin", "--validation=1");
     RUN(2, "", "--separator LINE is missing", "split", "--out=x", "a.txt", "--validation=1");
+    RUN(2, "", "--vocab-size N is missing", "train-tokenizer", "--out=x", "a.txt");
+    RUN(2, "", "--out FOLDER is missing", "train-tokenizer", "--vocab-size=300", "a.txt");
+    RUN(2, "", "no input is named", "train-tokenizer", "--vocab-size=300", "--out=x");
+    RUN(2, "", "--vocab-size: found 257, expected a number from 258 (256 bytes and 2 special tokens)",
+        "train-tokenizer", "--vocab-size=257", "--out=x", "a.txt");
+    RUN(2, "", "--pattern: found \"gpt5\", expected one of llama3|qwen2|gpt2|smollm", "train-tokenizer",
+        "--vocab-size=300", "--out=x", "a.txt", "--pattern=gpt5");
+    RUN(2, "", "a special token is empty", "train-tokenizer", "--vocab-size=300", "--out=x", "a.txt", "--special=");
+    RUN(2, "", "is not UTF-8", "train-tokenizer", "--vocab-size=300", "--out=x", "a.txt", "--bos=\xff");
+    RUN(2, "", "is spelled like the token of the byte 0x21", "train-tokenizer", "--vocab-size=300", "--out=x", "a.txt",
+        "--eos=!");
     RUN(0, "--shard-tokens N", "", "tokenize", "--help");
+    RUN(0, "--pattern llama3|qwen2|gpt2|smollm", "", "train-tokenizer", "--help");
     RUN(0, "--documents N", "", "inspect", "--help");
     RUN(0, "--validation SHARE|COUNT", "", "split", "--help");
 }
@@ -165,6 +178,26 @@ static void test_split(void **state)
                      strlen("{\"text\":\"ab\"}{\"body\":\"c\",\"text\":\"cde\"}{\"text\":\"f\"}") + 3);
     test_write_file(test_format("%s/a-train.jsonl", folder), "{\"text\":\"x\"}", 12);
     RUN(2, "", "--out: a-train.jsonl is an input", "split", "--validation=1", "--out=a", "a.jsonl", "a-train.jsonl");
+}
+
+static void test_train_tokenizer(void **state)
+{
+    (void)state;
+    test_write_file(test_format("%s/b.txt", folder), "aabaab aab", 10);
+    RUN(0,
+        "documents   1, 10 bytes of text\nwords       2, 2 different ones\n"
+        "tokens      259: 3 special, 256 bytes, 0 learned",
+        "", "train-tokenizer", "--vocab-size=259", "--out=sub/t", "b.txt", "--special=<x>");
+    RUN(0, "tokens      260: 3 special, 256 bytes, 1 learned; the longest has 2 bytes\n", "", "train-tokenizer",
+        "--vocab-size=260", "--out=sub/t", "b.txt", "--special=<x>");
+    RUN(0,
+        "tokens      259: 1 special, 256 bytes, 2 learned; the longest has 3 bytes\nnote        fewer than 300: no "
+        "other pair occurs 3 times\nwritten     sub/t/tokenizer.json\n",
+        "", "train-tokenizer", "--vocab-size=300", "--min-frequency=3", "--out=sub/t", "b.txt", "--bos=<x>",
+        "--eos=<x>");
+    RUN(0, "separators  0 \"<x>\" before each document\n", "", "tokenize", "--tokenizer=sub/t", "--out=z", "b.txt");
+    RUN(0, "\ndocument 0, 5 tokens\n<x>aabaab aab\n", "", "inspect", "--tokenizer=sub/t", "z-000000.bin");
+    RUN(3, "", "absent.txt: cannot open", "train-tokenizer", "--vocab-size=300", "--out=sub/t", "absent.txt");
 }
 
 /* The progress of a log is plain lines, that of a bar is drawn over and wiped. */
@@ -189,6 +222,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_train_tokenizer, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_progress, make_world, finish_world),
     };
     if (argc != 2)
