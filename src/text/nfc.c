@@ -9,9 +9,34 @@
 
 #define MOST_PARTS 4 /* characters in a canonical decomposition (UAX #15, table 8) */
 
+/* What combines or decomposes since a later version of Unicode than 9, first and last of each stretch. */
+static const int32_t later[][2] = {
+    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
+    {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},
+    {0xA82C, 0xA82C},   {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
+    {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x11839, 0x1183A},
+    {0x11938, 0x11938}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97},
+    {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
+    {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}};
+
+static bool is_later(int32_t code)
+{
+    size_t low = 0, high = sizeof later / sizeof *later;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (later[middle][1] < code)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < sizeof later / sizeof *later && later[low][0] <= code;
+}
+
 static unsigned class_of(int32_t code)
 {
-    return (unsigned)utf8proc_get_property(code)->combining_class;
+    const unsigned class = (unsigned)utf8proc_get_property(code)->combining_class;
+    return class && !is_later(code) ? class : 0;
 }
 
 static utf8proc_ssize_t decompose(int32_t code, int32_t *parts)
@@ -36,7 +61,8 @@ void bt_nfc_init(struct bt_nfc *nfc)
     memset(nfc->quick, 0xFF, sizeof nfc->quick);
     for (uint32_t code = 0; code < BT_NFC_CODES; code++) {
         int32_t parts[MOST_PARTS], last;
-        const utf8proc_ssize_t count = code >= 0xD800 && code < 0xE000 ? 0 : decompose((int32_t)code, parts);
+        const bool skip = (code >= 0xD800 && code < 0xE000) || is_later((int32_t)code);
+        const utf8proc_ssize_t count = skip ? 0 : decompose((int32_t)code, parts);
         if (count < 1)
             continue;
         last = parts[count - 1];

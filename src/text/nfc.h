@@ -1,4 +1,5 @@
-/* text/nfc.h - Unicode's normalization form C (UAX #15), in time proportional to the text. */
+/* text/nfc.h - Unicode's normalization form C (UAX #15), in time proportional to the text. Marks that came after
+ * Unicode 9 are left where they are, as in Hugging Face's library: the ids that a model was trained on are made so. */
 #ifndef BT_TEXT_NFC_H
 #define BT_TEXT_NFC_H
 

@@ -45,14 +45,17 @@ static void check_ids(struct golden *g, const json_t *row, const char *key, bool
     bt_ids_finish(&ids);
 }
 
+/* Where the file does not say what the ids give back, it is the text; but SentencePiece's spelling of spaces may lose
+ * one. */
 static void check_decoded(struct golden *g, const json_t *row)
 {
-    const json_t *want = json_object_get(row, "decoded"), *list = json_object_get(row, "ids");
+    const json_t *decoded = json_object_get(row, "decoded"), *list = json_object_get(row, "ids");
+    const json_t *want = decoded ? decoded : json_object_get(row, "text");
     struct bt_diag diag = {""};
     struct bt_ids ids = {0};
     char *text;
     size_t size;
-    if (!want)
+    if (!decoded && bt_tokenizer_id(g->tokenizer, "\u2581") != BT_NO_TOKEN)
         return;
     ids.at = malloc((json_array_size(list) + 1) * sizeof *ids.at);
     assert_non_null(ids.at);
@@ -78,11 +81,14 @@ static bool spells_special(const json_t *row)
 static void check_file(const char *folder, const char *name, struct bt_tokenizer *tokenizer)
 {
     struct bt_diag diag = {""};
-    size_t size, others = 0;
+    size_t size, others = 0, lines_left = 0;
     struct golden g = {.file = test_format("%s/%s", folder, name), .tokenizer = tokenizer};
     char *lines = (char *)test_read_file(test_shared(g.file), &size), *rest = lines, *line;
     TEST_OK(bt_tokenizer_scratch_create(tokenizer, &g.scratch, &diag), diag);
-    while ((line = strsep(&rest, "\n")) && *line) {
+    for (size_t i = 0; i < size; i++)
+        lines_left += lines[i] == '\n';
+    for (; lines_left > 0; lines_left--) {
+        line = strsep(&rest, "\n");
         json_t *row = json_loads(line, JSON_ALLOW_NUL, NULL); /* some texts have U+0000 */
         assert_non_null(row);
         if (strstr(name, "sentencepiece") && spells_special(row)) {
