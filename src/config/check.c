@@ -49,6 +49,43 @@ enum bt_err bt_check_lambda_warmup(const struct bt_cfg_lambda_warmup *warmup, in
     return BT_OK;
 }
 
+static enum bt_err check_term_weight(const struct bt_cfg_term_weight *weight, int64_t updates, const char *stage,
+                                     const char *term, struct bt_diag *diag)
+{
+    if (weight->kind == BT_WEIGHT_SCHEDULE && weight->warmup_steps > updates - 2)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.losses.%s.weight: after a warm-up of %" PRId64
+                       " updates the weight has no time to move in a "
+                       "stage of %" PRId64,
+                       stage, term, weight->warmup_steps, updates);
+    if (weight->kind == BT_WEIGHT_BALANCE && weight->at >= updates)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.losses.%s.weight: the weight would be found at update %" PRId64
+                       ", but the stage has %" PRId64,
+                       stage, term, weight->at, updates);
+    return BT_OK;
+}
+
+enum bt_err bt_check_losses(const struct bt_cfg_losses *losses, int64_t updates, const char *stage,
+                            struct bt_diag *diag)
+{
+    const struct {
+        bool present;
+        const struct bt_cfg_term_weight *weight;
+        const char *name;
+    } terms[] = {
+        {losses->cross_entropy.present, &losses->cross_entropy.weight, "cross_entropy"},
+        {losses->logits.present, &losses->logits.weight, "logits"},
+        {losses->hidden.present, &losses->hidden.weight, "hidden"},
+        {losses->relation.present, &losses->relation.weight, "attention_relation"},
+    };
+    enum bt_err err = BT_OK;
+    for (size_t i = 0; i < sizeof terms / sizeof *terms && !err; i++)
+        if (terms[i].present)
+            err = check_term_weight(terms[i].weight, updates, stage, terms[i].name, diag);
+    return err;
+}
+
 struct checker {
     const struct bt_train_config *config;
     const struct bt_yaml_node *root;
@@ -153,6 +190,54 @@ static enum bt_err check_lambda(const struct checker *c, const struct bt_cfg_tra
     return with_place(c, bt_check_lambda_warmup(warmup, s->max_steps, stage, &why), &why);
 }
 
+/* Without teacher.path the teacher is what stage 1 starts from, which must be a folder. */
+static bool has_default_teacher(const struct bt_train_config *config)
+{
+    return runs(config, BT_STAGE1) && (config->model_path || runs(config, BT_STAGE0));
+}
+
+static enum bt_err check_teacher(const struct checker *c, enum bt_stage_id id, const struct bt_cfg_train_stage *s)
+{
+    const struct bt_cfg_losses *l = &s->losses;
+    const char *stage = bt_stage_name(id);
+    char key[64];
+    snprintf(key, sizeof key, "%s.teacher", stage);
+    if (!l->logits.present && !l->hidden.present && !l->relation.present)
+        return BT_OK;
+    if (runs(c->config, id) && !s->teacher.path && !has_default_teacher(c->config))
+        return refuse(c, key, "%s: missing \"path\"; only a stage1 that starts from a model folder leaves a teacher",
+                      key);
+    if (!s->teacher.cache)
+        return BT_OK;
+    if (l->hidden.present || l->relation.present)
+        return refuse(c, key, "%s.cache: it holds logits alone; %s needs the teacher itself", key,
+                      l->hidden.present ? "hidden" : "attention_relation");
+    return BT_OK;
+}
+
+static enum bt_err check_distillation(const struct checker *c, enum bt_stage_id id, const struct bt_cfg_train_stage *s)
+{
+    const struct bt_cfg_losses *l = &s->losses;
+    const char *stage = bt_stage_name(id);
+    struct bt_diag why = {""};
+    char key[64];
+    snprintf(key, sizeof key, "%s.losses", stage);
+    if (!l->cross_entropy.present && !l->logits.present && !l->hidden.present && !l->relation.present)
+        return refuse(c, key,
+                      "%s: found no term, expected at least one of cross_entropy, logits, hidden, "
+                      "attention_relation",
+                      key);
+    if (l->cross_entropy.present && l->cross_entropy.weight.kind == BT_WEIGHT_BALANCE)
+        return refuse(c, key,
+                      "%s.cross_entropy.weight: the other terms are balanced against it, so it takes a number or "
+                      "a schedule",
+                      key);
+    const enum bt_err err = check_teacher(c, id, s);
+    if (err || !s->max_steps)
+        return err;
+    return with_place(c, bt_check_losses(l, s->max_steps, stage, &why), &why);
+}
+
 static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id id, const struct bt_cfg_train_stage *s)
 {
     const char *stage = bt_stage_name(id);
@@ -163,6 +248,8 @@ static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id i
     if (!s->present)
         return BT_OK;
     if ((err = check_length(c, s, stage)) || (err = check_lambda(c, s, stage)))
+        return err;
+    if (bt_stage_distils(id) && (err = check_distillation(c, id, s)))
         return err;
     if (!s->max_steps)
         return BT_OK;
@@ -193,9 +280,12 @@ enum bt_err bt_check_train_config(const struct bt_train_config *config, const st
 {
     const struct checker c = {config, root, what, diag};
     enum bt_err err;
-    if ((err = check_name(&c)) || (err = check_model(&c)) ||
-        (err = check_train_stage(&c, BT_STAGE0, &config->stage0)) ||
-        (err = check_train_stage(&c, BT_STAGE2, &config->stage2)))
+    if ((err = check_name(&c)) || (err = check_model(&c)))
         return err;
+    for (unsigned id = 0; id < BT_STAGE_COUNT; id++) {
+        const struct bt_cfg_train_stage *section = bt_train_config_stage(config, (enum bt_stage_id)id);
+        if (section && (err = check_train_stage(&c, (enum bt_stage_id)id, section)))
+            return err;
+    }
     return check_data(&c);
 }

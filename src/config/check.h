@@ -20,6 +20,11 @@ enum bt_err bt_check_schedule(const struct bt_cfg_scheduler_keys *scheduler, int
 enum bt_err bt_check_lambda_warmup(const struct bt_cfg_lambda_warmup *warmup, int64_t updates, const char *stage,
                                    struct bt_diag *diag);
 
+/* BT_EUSAGE when a weight of the stage's loss is not defined over `updates` updates: a schedule whose warm-up leaves
+ * fewer than two of them to move in, or a balance that is found too late to be used. */
+enum bt_err bt_check_losses(const struct bt_cfg_losses *losses, int64_t updates, const char *stage,
+                            struct bt_diag *diag);
+
 /* All rules between keys. root (may be NULL) and what give the places for errors. */
 enum bt_err bt_check_train_config(const struct bt_train_config *config, const struct bt_yaml_node *root,
                                   const char *what, struct bt_diag *diag);

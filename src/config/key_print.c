@@ -19,8 +19,6 @@ static void print_flow_section(struct bt_text_buf *out, const struct bt_key *key
 {
     bt_text_add(out, "{");
     for (const struct bt_key *key = keys; key->name; key++) {
-        if (key->type == BT_KEY_UNBUILT)
-            continue;
         bt_text_add(out, "%s%s: ", key == keys ? "" : ", ", key->name);
         bt_key_print_value(out, key, base);
     }
@@ -69,6 +67,30 @@ static void print_pair(struct bt_text_buf *out, const double *pair)
     bt_text_add(out, "]");
 }
 
+static void print_weight(struct bt_text_buf *out, const struct bt_cfg_term_weight *weight)
+{
+    if (weight->kind == BT_WEIGHT_CONSTANT)
+        bt_yaml_write_real(out, weight->constant);
+    else
+        print_flow_section(out, weight->kind == BT_WEIGHT_BALANCE ? bt_weight_balance_keys : bt_weight_schedule_keys,
+                           weight);
+}
+
+static void print_name_or_reals(struct bt_text_buf *out, const struct bt_key *key,
+                                const struct bt_cfg_name_or_list *value)
+{
+    if (key->names[value->name]) {
+        bt_text_add(out, "%s", key->names[value->name]);
+        return;
+    }
+    bt_text_add(out, "[");
+    for (size_t i = 0; i < value->count; i++) {
+        bt_text_add(out, "%s", i ? ", " : "");
+        bt_yaml_write_real(out, value->list[i]);
+    }
+    bt_text_add(out, "]");
+}
+
 void bt_key_print_value(struct bt_text_buf *out, const struct bt_key *key, const void *base)
 {
     const void *value = at(base, key->offset);
@@ -110,7 +132,11 @@ void bt_key_print_value(struct bt_text_buf *out, const struct bt_key *key, const
     case BT_KEY_STAGES:
         print_stages(out, key, base);
         break;
-    case BT_KEY_UNBUILT:
+    case BT_KEY_WEIGHT:
+        print_weight(out, value);
+        break;
+    case BT_KEY_NAME_OR_REALS:
+        print_name_or_reals(out, key, value);
         break;
     }
 }
@@ -130,8 +156,6 @@ static void print_block_list(struct bt_text_buf *out, const struct bt_key *key, 
 static void print_block_section(struct bt_text_buf *out, const struct bt_key *keys, const void *base, int indent)
 {
     for (const struct bt_key *key = keys; key->name; key++) {
-        if (key->type == BT_KEY_UNBUILT)
-            continue;
         const bool block = key->type == BT_KEY_SECTION && !(key->flags & BT_KEY_FLOW) && bt_key_is_present(key, base);
         bt_text_add(out, "%s%*s%s:", block && !indent ? "\n" : "", indent, "", key->name);
         if (block) {

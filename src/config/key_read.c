@@ -181,7 +181,7 @@ static enum bt_err read_stages(struct reader *r, const struct bt_key *key, void 
         if (count && stage <= (unsigned)stages[count - 1])
             return bt_fail(r->diag, BT_EUSAGE,
                            "%s: %s: \"%s\" cannot come after \"%s\"; the order of stages is stage0, "
-                           "stage1, stage2, each at most once",
+                           "stage1, stage1_9, stage2, stage3, each at most once",
                            bt_yaml_place(item).text, bt_key_path_name(&item_path).text, item->text,
                            bt_stage_name(stages[count - 1]));
         stages[count++] = (enum bt_stage_id)stage;
@@ -273,6 +273,55 @@ static enum bt_err read_list(struct reader *r, const struct bt_key *key, void *b
     return BT_OK;
 }
 
+/* ---- what may be one thing or another ---- */
+
+static enum bt_err read_weight(struct reader *r, const struct bt_key *key, struct bt_cfg_term_weight *out,
+                               const struct bt_yaml_node *node, const struct bt_key_path *path)
+{
+    if (node->kind == BT_YAML_SCALAR) {
+        out->kind = BT_WEIGHT_CONSTANT;
+        return read_real(r, key, &out->constant, node, path);
+    }
+    if (node->kind != BT_YAML_MAPPING)
+        return wrong(r, node, path, "a number, {initial, final, type, warmup_steps} or {balance, at}");
+    const bool balance = bt_yaml_find(node, "balance") || bt_yaml_find(node, "at");
+    out->kind = balance ? BT_WEIGHT_BALANCE : BT_WEIGHT_SCHEDULE;
+    return read_section(r, balance ? bt_weight_balance_keys : bt_weight_schedule_keys, out, node, path, false);
+}
+
+static enum bt_err read_reals(struct reader *r, const struct bt_key *key, struct bt_cfg_name_or_list *out,
+                              const struct bt_yaml_node *node, const struct bt_key_path *path)
+{
+    double *list = bt_zalloc(node->count, sizeof *list);
+    const struct bt_yaml_node *item = node->first;
+    enum bt_err err = list ? BT_OK : bt_fail_nomem(r->diag);
+    for (size_t i = 0; !err && item; item = item->next, i++) {
+        const struct bt_key_path item_path = {path, NULL, i};
+        err = read_real(r, key, &list[i], item, &item_path);
+    }
+    bt_free(err ? list : out->list);
+    if (!err) {
+        out->list = list;
+        out->count = node->count;
+    }
+    return err;
+}
+
+static enum bt_err read_name_or_reals(struct reader *r, const struct bt_key *key, struct bt_cfg_name_or_list *out,
+                                      const struct bt_yaml_node *node, const struct bt_key_path *path)
+{
+    char names[128], expected[160];
+    if (node->kind == BT_YAML_SCALAR && bt_scalar_type(node) == BT_SCALAR_STRING)
+        return read_name(r, key, &out->name, node, path);
+    list_names(key, names, sizeof names);
+    snprintf(expected, sizeof expected, "%s or a list of numbers", names);
+    if (node->kind != BT_YAML_SEQUENCE || !node->count)
+        return wrong(r, node, path, expected);
+    for (out->name = 0; key->names[out->name];)
+        out->name++;
+    return read_reals(r, key, out, node, path);
+}
+
 /* ---- sections ---- */
 
 static enum bt_err unknown_key(struct reader *r, const struct bt_key *keys, const struct bt_yaml_node *node,
@@ -326,9 +375,10 @@ static enum bt_err read_value(struct reader *r, const struct bt_key *key, void *
         return read_name(r, key, out, node, path);
     case BT_KEY_STAGES:
         return read_stages(r, key, base, node, path);
-    case BT_KEY_UNBUILT:
-        return bt_fail(r->diag, BT_EUSAGE, "%s: \"%s\" is not supported yet", bt_yaml_key_place(node).text,
-                       bt_key_path_name(path).text);
+    case BT_KEY_WEIGHT:
+        return read_weight(r, key, out, node, path);
+    case BT_KEY_NAME_OR_REALS:
+        return read_name_or_reals(r, key, out, node, path);
     case BT_KEY_SECTION:
         break;
     }
@@ -415,6 +465,11 @@ void bt_keys_free(const struct bt_key *keys, void *base)
             bt_keys_free(key->keys, at(base, key->offset));
         } else if (key->type == BT_KEY_LIST || key->type == BT_KEY_STRINGS) {
             free_list(key, base);
+        } else if (key->type == BT_KEY_NAME_OR_REALS) {
+            struct bt_cfg_name_or_list *value = at(base, key->offset);
+            bt_free(value->list);
+            value->list = NULL;
+            value->count = 0;
         } else if (key->type == BT_KEY_STRING) {
             char **text = at(base, key->offset);
             bt_free(*text);

@@ -27,7 +27,10 @@
 #define SECTION(n, at, k, f)      {.name = n, .type = BT_KEY_SECTION, .offset = at, .keys = k, .flags = f}
 #define SECTION_OR_NULL(n, at, present, k, f) \
     {.name = n, .type = BT_KEY_SECTION, .offset = at, .present_offset = present, .keys = k, .flags = NULLABLE | (f)}
-#define UNBUILT(n)                {.name = n, .type = BT_KEY_UNBUILT}
+#define WEIGHT(n, at, def) \
+    {.name = n, .type = BT_KEY_WEIGHT, .offset = at, .value = def, .low = 0.0, .high = REAL_MAX}
+#define NAME_OR_REALS(n, at, def, list) \
+    {.name = n, .type = BT_KEY_NAME_OR_REALS, .offset = at, .value = def, .low = 0.0, .high = REAL_MAX, .names = list}
 #define END                       {.name = NULL}
 
 #define NULLABLE   BT_KEY_NULLABLE
@@ -48,6 +51,16 @@ static const char *const activations_names[] = {[BT_ACTIVATIONS_INT8] = "int8", 
 static const char *const curve_names[] = {[BT_CURVE_LINEAR] = "linear", [BT_CURVE_COSINE] = "cosine", NULL};
 static const char *const subln_names[] = {[BT_SUBLN_ONES] = "ones", [BT_SUBLN_CALIBRATED] = "calibrated", NULL};
 static const char *const optimizer_names[] = {[BT_OPTIMIZER_ADAMW] = "adamw", [BT_OPTIMIZER_MUON] = "muon", NULL};
+static const char *const layer_weights_names[] = {[BT_LAYERS_UNIFORM] = "uniform",
+                                                  [BT_LAYERS_PROGRESSIVE] = "progressive",
+                                                  [BT_LAYERS_EXPONENTIAL] = "exponential",
+                                                  [BT_LAYERS_LIST] = NULL};
+static const char *const hidden_names[] = {[BT_CFG_HIDDEN_MSE] = "mse",
+                                           [BT_CFG_HIDDEN_MSE_NORMALIZED] = "mse_normalized",
+                                           [BT_CFG_HIDDEN_INNER_PRODUCT] = "inner_product",
+                                           NULL};
+static const char *const relation_names[] = {
+    [BT_RELATION_EQUATION] = "equation", [BT_RELATION_ALGORITHM] = "algorithm", NULL};
 static const char *const schedule_names[] = {[BT_SCHEDULE_CONSTANT] = "constant",
                                              [BT_SCHEDULE_LINEAR] = "linear",
                                              [BT_SCHEDULE_COSINE] = "cosine",
@@ -138,14 +151,25 @@ static const struct bt_key early_stopping_keys[] = {
 };
 #undef AT
 
+#define AT(field) offsetof(struct bt_cfg_muon, field)
+static const struct bt_key muon_keys[] = {
+    REAL("lr", AT(lr), "0.02", 0.0, REAL_MAX, ABOVE_LOW),
+    REAL("momentum", AT(momentum), "0.95", 0.0, 1.0, BELOW_HIGH),
+    BOOL("nesterov", AT(nesterov), "true", 0),
+    INT("steps", AT(steps), "5", 1, 100, 0),
+    END,
+};
+#undef AT
+
 #define AT(field) offsetof(struct bt_cfg_optimizer, field)
 static_assert(AT(beta2) == AT(beta1) + sizeof(double), "betas is read as a pair");
 static const struct bt_key optimizer_keys[] = {
-    ENUM("type", AT(type), "adamw", optimizer_names, 1u << BT_OPTIMIZER_MUON),
+    ENUM("type", AT(type), "adamw", optimizer_names, 0),
     REAL("lr", AT(lr), "1.0e-4", 0.0, REAL_MAX, ABOVE_LOW),
     REAL_PAIR("betas", AT(beta1), "[0.9, 0.95]", 0.0, 1.0, BELOW_HIGH),
     REAL("eps", AT(eps), "1.0e-8", 1e-30, 1.0, 0),
     REAL("weight_decay", AT(weight_decay), "0.1", 0.0, REAL_MAX, 0),
+    SECTION("muon", AT(muon), muon_keys, FLOW),
     END,
 };
 #undef AT
@@ -161,26 +185,88 @@ static const struct bt_key scheduler_keys[] = {
 };
 #undef AT
 
+#define AT(field) offsetof(struct bt_cfg_term_weight, field)
+const struct bt_key bt_weight_schedule_keys[] = {
+    REAL("initial", AT(initial), NULL, 0.0, REAL_MAX, BT_KEY_REQUIRED),
+    REAL("final", AT(final), NULL, 0.0, REAL_MAX, BT_KEY_REQUIRED),
+    ENUM("type", AT(type), "linear", curve_names, 0),
+    INT("warmup_steps", AT(warmup_steps), "0", 0, STEPS_MAX, 0),
+    END,
+};
+const struct bt_key bt_weight_balance_keys[] = {
+    REAL("balance", AT(balance), NULL, 0.0, REAL_MAX, ABOVE_LOW | BT_KEY_REQUIRED),
+    INT("at", AT(at), "10", 1, STEPS_MAX, 0),
+    END,
+};
+#undef AT
+
+#define AT(field) offsetof(struct bt_cfg_losses, field)
+static const struct bt_key cross_entropy_keys[] = {
+    WEIGHT("weight", AT(cross_entropy.weight), "1.0"),
+    END,
+};
+static const struct bt_key logits_keys[] = {
+    WEIGHT("weight", AT(logits.weight), "10.0"),
+    REAL("temperature", AT(logits.temperature), "5.0", 0.01, 1e6, 0),
+    BOOL("tau_squared", AT(logits.tau_squared), "false", 0),
+    END,
+};
+static const struct bt_key hidden_keys[] = {
+    WEIGHT("weight", AT(hidden.weight), "{initial: 0.5, final: 0.0, type: cosine}"),
+    ENUM("type", AT(hidden.type), "mse_normalized", hidden_names, 0),
+    NAME_OR_REALS("layer_weights", AT(hidden.layer_weights), "progressive", layer_weights_names),
+    END,
+};
+static const struct bt_key relation_keys[] = {
+    WEIGHT("weight", AT(relation.weight), "{balance: 0.5}"),
+    ENUM("form", AT(relation.form), "equation", relation_names, 0),
+    INT("layer", AT(relation.layer), "-1", -LENGTH_MAX, LENGTH_MAX, 0),
+    INT("split_heads", AT(relation.split_heads), "8", 1, LENGTH_MAX, 0),
+    REAL("temperature", AT(relation.temperature), "1.0", 0.01, 1e6, 0),
+    END,
+};
+static const struct bt_key losses_keys[] = {
+    SECTION_OR_NULL("cross_entropy", 0, AT(cross_entropy.present), cross_entropy_keys, FLOW),
+    SECTION_OR_NULL("logits", 0, AT(logits.present), logits_keys, FLOW),
+    SECTION_OR_NULL("hidden", 0, AT(hidden.present), hidden_keys, FLOW),
+    SECTION_OR_NULL("attention_relation", 0, AT(relation.present), relation_keys, FLOW),
+    END,
+};
+#undef AT
+
+#define AT(field) offsetof(struct bt_cfg_teacher, field)
+static const struct bt_key teacher_keys[] = {
+    STRING("path", AT(path), NULL, NULLABLE),
+    STRING("cache", AT(cache), NULL, NULLABLE),
+    INT("cache_top_k", AT(cache_top_k), "64", 1, BT_CACHE_TOP_MAX, 0),
+    END,
+};
+#undef AT
+
 #define AT(field) offsetof(struct bt_cfg_train_stage, field)
 enum { QUANTISATION_KEYS = 3 }; /* the first keys of stage 2, which stage 0 does not have */
-static const struct bt_key train_stage_keys[] = {
-    ENUM("weights", AT(weights), "ternary", weights_names, 0),
-    ENUM("activations", AT(activations), "int8", activations_names, 0),
-    SECTION("lambda_warmup", AT(lambda_warmup), lambda_warmup_keys, FLOW),
-    INT_OR_NULL("max_steps", AT(max_steps), 0, 1, STEPS_MAX),
-    INT_OR_NULL("total_tokens", AT(total_tokens), 0, 1, TOKENS_MAX),
-    INT("batch_size", AT(batch_size), "8", 1, LENGTH_MAX, 0),
-    INT("gradient_accumulation_steps", AT(gradient_accumulation_steps), "1", 1, LENGTH_MAX, 0),
-    REAL("gradient_clipping", AT(gradient_clipping), "1.0", 0.0, REAL_MAX, 0),
-    SECTION("zclip", AT(zclip), zclip_keys, FLOW),
-    INT("max_skipped_updates", AT(max_skipped_updates), "20", 1, STEPS_MAX, 0),
-    SECTION("early_stopping", AT(early_stopping), early_stopping_keys, FLOW),
-    SECTION("optimizer", AT(optimizer), optimizer_keys, FLOW),
-    SECTION("scheduler", AT(scheduler), scheduler_keys, FLOW),
-    BOOL("activation_checkpointing", AT(activation_checkpointing), "false", OFF_ONLY),
+/* clang-format off */
+#define TRAIN_STAGE_KEYS \
+    ENUM("weights", AT(weights), "ternary", weights_names, 0), \
+    ENUM("activations", AT(activations), "int8", activations_names, 0), \
+    SECTION("lambda_warmup", AT(lambda_warmup), lambda_warmup_keys, FLOW), \
+    INT_OR_NULL("max_steps", AT(max_steps), 0, 1, STEPS_MAX), \
+    INT_OR_NULL("total_tokens", AT(total_tokens), 0, 1, TOKENS_MAX), \
+    INT("batch_size", AT(batch_size), "8", 1, LENGTH_MAX, 0), \
+    INT("gradient_accumulation_steps", AT(gradient_accumulation_steps), "1", 1, LENGTH_MAX, 0), \
+    REAL("gradient_clipping", AT(gradient_clipping), "1.0", 0.0, REAL_MAX, 0), \
+    SECTION("zclip", AT(zclip), zclip_keys, FLOW), \
+    INT("max_skipped_updates", AT(max_skipped_updates), "20", 1, STEPS_MAX, 0), \
+    SECTION("early_stopping", AT(early_stopping), early_stopping_keys, FLOW), \
+    SECTION("optimizer", AT(optimizer), optimizer_keys, FLOW), \
+    SECTION("scheduler", AT(scheduler), scheduler_keys, FLOW), \
+    BOOL("activation_checkpointing", AT(activation_checkpointing), "false", OFF_ONLY), \
     SECTION_OR_NULL("data", AT(data), AT(has_data), data_keys, BT_KEY_OVERLAY),
-    UNBUILT("teacher"),
-    UNBUILT("losses"),
+/* clang-format on */
+static const struct bt_key train_stage_keys[] = {TRAIN_STAGE_KEYS END};
+static const struct bt_key distil_stage_keys[] = {
+    TRAIN_STAGE_KEYS SECTION("teacher", AT(teacher), teacher_keys, FLOW),
+    SECTION("losses", AT(losses), losses_keys, 0),
     END,
 };
 #undef AT
@@ -221,15 +307,14 @@ const struct bt_key bt_config_keys[] = {
      .offset = AT(stages),
      .count_offset = AT(stage_count),
      .value = "[stage1, stage2]",
-     .names = stage_names,
-     .unbuilt = 1u << BT_STAGE1_9 | 1u << BT_STAGE3},
+     .names = stage_names},
     SECTION("model", 0, model_keys, 0),
     SECTION_OR_NULL("data", AT(data), AT(has_data), data_keys, 0),
     SECTION_OR_NULL("stage0", AT(stage0), AT(stage0.present), train_stage_keys + QUANTISATION_KEYS, 0),
     SECTION("stage1", AT(stage1), stage1_keys, 0),
-    UNBUILT("stage1_9"),
+    SECTION_OR_NULL("stage1_9", AT(stage1_9), AT(stage1_9.present), distil_stage_keys, 0),
     SECTION_OR_NULL("stage2", AT(stage2), AT(stage2.present), train_stage_keys, 0),
-    UNBUILT("stage3"),
+    SECTION_OR_NULL("stage3", AT(stage3), AT(stage3.present), distil_stage_keys, 0),
     SECTION("checkpoint", 0, checkpoint_keys, MAY_CHANGE),
     SECTION("logging", 0, logging_keys, MAY_CHANGE),
     SECTION("compute", 0, compute_keys, 0),

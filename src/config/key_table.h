@@ -12,18 +12,19 @@
 
 /* What lies at a key's `offset`. */
 enum bt_key_type {
-    BT_KEY_SECTION,   /* the struct that the offsets of `keys` count from */
-    BT_KEY_LIST,      /* pointer to an array of structs of `item_size`, each read by `keys`; and a count */
-    BT_KEY_STRING,    /* char * */
-    BT_KEY_STRINGS,   /* char **; and a count */
-    BT_KEY_INT,       /* int64_t */
-    BT_KEY_SEED,      /* uint64_t, without bounds */
-    BT_KEY_REAL,      /* double */
-    BT_KEY_REAL_PAIR, /* two doubles */
-    BT_KEY_BOOL,      /* bool */
-    BT_KEY_ENUM,      /* an enum that counts from 0, as `names` does */
-    BT_KEY_STAGES,    /* enum bt_stage_id [BT_STAGE_COUNT]; and a count */
-    BT_KEY_UNBUILT,   /* nothing: a section that no code reads yet */
+    BT_KEY_SECTION,       /* the struct that the offsets of `keys` count from */
+    BT_KEY_LIST,          /* pointer to an array of structs of `item_size`, each read by `keys`; and a count */
+    BT_KEY_STRING,        /* char * */
+    BT_KEY_STRINGS,       /* char **; and a count */
+    BT_KEY_INT,           /* int64_t */
+    BT_KEY_SEED,          /* uint64_t, without bounds */
+    BT_KEY_REAL,          /* double */
+    BT_KEY_REAL_PAIR,     /* two doubles */
+    BT_KEY_BOOL,          /* bool */
+    BT_KEY_ENUM,          /* an enum that counts from 0, as `names` does */
+    BT_KEY_STAGES,        /* enum bt_stage_id [BT_STAGE_COUNT]; and a count */
+    BT_KEY_WEIGHT,        /* struct bt_cfg_term_weight: a number, or a mapping read by one of two tables */
+    BT_KEY_NAME_OR_REALS, /* struct bt_cfg_name_or_list */
 };
 
 enum bt_key_flag {
@@ -48,13 +49,15 @@ struct bt_key {
     size_t present_offset;        /* NULLABLE section: where the bool lies */
     const char *value;            /* the default, as YAML; NULL: there is none */
     int64_t min, max, null_value; /* INT */
-    double low, high;             /* REAL, REAL_PAIR */
-    const char *const *names;     /* ENUM, STAGES: ends with NULL */
+    double low, high;             /* REAL, REAL_PAIR, WEIGHT (constant), NAME_OR_REALS */
+    const char *const *names;     /* ENUM, STAGES, NAME_OR_REALS: ends with NULL */
     unsigned unbuilt;             /* ENUM, STAGES: bit i is set when no code for names[i] exists yet */
     const struct bt_key *keys;    /* SECTION, LIST: ends with a key without name */
     size_t item_size;             /* LIST */
 };
 
+/* The two mappings that a BT_KEY_WEIGHT may be; their offsets count from struct bt_cfg_term_weight. */
+extern const struct bt_key bt_weight_schedule_keys[], bt_weight_balance_keys[];
 extern const struct bt_key bt_config_keys[]; /* the root; its offsets count from struct bt_train_config */
 
 /* Where a key lies, as a chain towards the root; it lives on the stack of whoever walks. */

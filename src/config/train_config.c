@@ -18,13 +18,33 @@ void bt_train_config_destroy(struct bt_train_config *config)
     bt_free(config);
 }
 
+const struct bt_cfg_train_stage *bt_train_config_stage(const struct bt_train_config *config, enum bt_stage_id stage)
+{
+    switch (stage) {
+    case BT_STAGE0:
+        return &config->stage0;
+    case BT_STAGE1_9:
+        return &config->stage1_9;
+    case BT_STAGE2:
+        return &config->stage2;
+    case BT_STAGE3:
+        return &config->stage3;
+    case BT_STAGE1:
+    case BT_STAGE_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+bool bt_stage_distils(enum bt_stage_id stage)
+{
+    return stage == BT_STAGE1_9 || stage == BT_STAGE3;
+}
+
 const struct bt_cfg_data *bt_train_config_data(const struct bt_train_config *config, enum bt_stage_id stage)
 {
-    if (stage == BT_STAGE0 && config->stage0.has_data)
-        return &config->stage0.data;
-    if (stage == BT_STAGE2 && config->stage2.has_data)
-        return &config->stage2.data;
-    return &config->data;
+    const struct bt_cfg_train_stage *section = bt_train_config_stage(config, stage);
+    return section && section->has_data ? &section->data : &config->data;
 }
 
 /* Errors quote what they found, which may hold anything; a sentence is one line. */
@@ -156,7 +176,7 @@ static bool compare_section(const struct bt_key *keys, const void *old, const vo
     bool fine = true;
     for (const struct bt_key *key = keys; key->name && fine && !d->key; key++) {
         const struct bt_key_path key_path = {path, key->name, 0};
-        if (key->type == BT_KEY_UNBUILT || key->flags & BT_KEY_MAY_CHANGE)
+        if (key->flags & BT_KEY_MAY_CHANGE)
             continue;
         if (key->type == BT_KEY_SECTION && bt_key_is_present(key, old) && bt_key_is_present(key, new))
             fine = compare_section(key->keys, (const char *)old + key->offset, (const char *)new + key->offset,

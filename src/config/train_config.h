@@ -25,7 +25,8 @@ enum bt_cfg_gradient { BT_GRADIENT_AUTO, BT_GRADIENT_FLOAT32, BT_GRADIENT_INT16 
 enum bt_cfg_optimizer_type { BT_OPTIMIZER_ADAMW, BT_OPTIMIZER_MUON };
 enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_KERNELS_AVX512 };
 
-#define BT_THREADS_MAX 4096 /* of compute.threads */
+#define BT_THREADS_MAX   4096 /* of compute.threads */
+#define BT_CACHE_TOP_MAX 1024 /* of teacher.cache_top_k */
 
 struct bt_cfg_source {
     char *path;    /* file or glob */
@@ -51,9 +52,16 @@ struct bt_cfg_lambda_warmup {
     double min, max;
 };
 
+struct bt_cfg_muon {
+    double lr, momentum;
+    bool nesterov;
+    int64_t steps; /* of the Newton-Schulz iteration */
+};
+
 struct bt_cfg_optimizer {
-    enum bt_cfg_optimizer_type type; /* a checked config says adamw */
-    double lr, beta1, beta2, eps, weight_decay;
+    enum bt_cfg_optimizer_type type;
+    double lr, beta1, beta2, eps, weight_decay; /* AdamW's, of every tensor that Muon does not take */
+    struct bt_cfg_muon muon;
 };
 
 /* Keys of features that do not exist yet: checked and printed, but refused when switched on. */
@@ -77,7 +85,61 @@ struct bt_cfg_scheduler_keys {
     double min_lr_ratio;
 };
 
-struct bt_cfg_train_stage {              /* stage0 and stage2 */
+enum bt_cfg_weight_kind { BT_WEIGHT_CONSTANT, BT_WEIGHT_SCHEDULE, BT_WEIGHT_BALANCE };
+
+struct bt_cfg_term_weight { /* of one term of the loss (docs/numerics.md section 8) */
+    enum bt_cfg_weight_kind kind;
+    double constant;
+    double initial, final;  /* schedule */
+    enum bt_cfg_curve type; /* schedule */
+    int64_t warmup_steps;   /* schedule */
+    double balance;         /* balance */
+    int64_t at;             /* balance */
+};
+
+enum bt_cfg_layer_weights { BT_LAYERS_UNIFORM, BT_LAYERS_PROGRESSIVE, BT_LAYERS_EXPONENTIAL, BT_LAYERS_LIST };
+enum bt_cfg_hidden { BT_CFG_HIDDEN_MSE, BT_CFG_HIDDEN_MSE_NORMALIZED, BT_CFG_HIDDEN_INNER_PRODUCT };
+enum bt_cfg_relation { BT_RELATION_EQUATION, BT_RELATION_ALGORITHM };
+
+struct bt_cfg_name_or_list { /* one of several names, or numbers */
+    unsigned name;           /* the number of names: the list is meant */
+    double *list;
+    size_t count;
+};
+
+struct bt_cfg_losses { /* a term that is not present takes no part */
+    struct {
+        bool present;
+        struct bt_cfg_term_weight weight;
+    } cross_entropy;
+    struct {
+        bool present;
+        struct bt_cfg_term_weight weight;
+        double temperature;
+        bool tau_squared;
+    } logits;
+    struct {
+        bool present;
+        struct bt_cfg_term_weight weight;
+        enum bt_cfg_hidden type;
+        struct bt_cfg_name_or_list layer_weights; /* enum bt_cfg_layer_weights */
+    } hidden;
+    struct {
+        bool present;
+        struct bt_cfg_term_weight weight;
+        enum bt_cfg_relation form;
+        int64_t layer, split_heads;
+        double temperature;
+    } relation;
+};
+
+struct bt_cfg_teacher {
+    char *path;  /* NULL: the model that stage 1 started from */
+    char *cache; /* folder, or NULL: no cache */
+    int64_t cache_top_k;
+};
+
+struct bt_cfg_train_stage {              /* all but stage1 */
     bool present;                        /* the config has this section */
     enum bt_cfg_weights weights;         /* stage0: always none */
     enum bt_cfg_activations activations; /* stage0: always none */
@@ -91,8 +153,10 @@ struct bt_cfg_train_stage {              /* stage0 and stage2 */
     struct bt_cfg_optimizer optimizer;
     struct bt_cfg_scheduler_keys scheduler;
     bool activation_checkpointing;
-    bool has_data;           /* the stage has a `data` of its own; then: */
-    struct bt_cfg_data data; /* keys of `data` merged with those the stage replaces */
+    struct bt_cfg_teacher teacher; /* stage1_9 and stage3 */
+    struct bt_cfg_losses losses;   /* the same */
+    bool has_data;                 /* the stage has a `data` of its own; then: */
+    struct bt_cfg_data data;       /* keys of `data` merged with those the stage replaces */
 };
 
 struct bt_cfg_stage1 {
@@ -111,7 +175,7 @@ struct bt_train_config {
     char *model_path, *model_config; /* exactly one is not NULL */
     struct bt_cfg_data data;
     bool has_data;
-    struct bt_cfg_train_stage stage0, stage2;
+    struct bt_cfg_train_stage stage0, stage1_9, stage2, stage3;
     struct bt_cfg_stage1 stage1;
     struct {
         int64_t save_interval, keep_last_n;
@@ -138,6 +202,10 @@ enum bt_err bt_train_config_read(const char *path, const char *const *sets, size
                                  struct bt_train_config **ret_config, struct bt_diag *diag);
 void bt_train_config_destroy(struct bt_train_config *config); /* takes NULL */
 
+/* The section of a stage that trains; NULL for stage 1. Borrowed. */
+const struct bt_cfg_train_stage *bt_train_config_stage(const struct bt_train_config *config, enum bt_stage_id stage);
+/* Does the stage learn from a teacher (stages 1.9 and 3)? */
+bool bt_stage_distils(enum bt_stage_id stage);
 /* The data that a stage runs on: its own, or that of the config. Borrowed. */
 const struct bt_cfg_data *bt_train_config_data(const struct bt_train_config *config, enum bt_stage_id stage);
 
