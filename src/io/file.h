@@ -39,6 +39,8 @@ enum bt_err bt_file_replace(const char *path, const void *data, size_t size, str
 /* Renames a finished folder or file into place (the target must not exist, or be an empty folder) and syncs the
  * parents. */
 enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *diag);
+/* The same for a file whose name others may take at the same moment: the last one stays. */
+enum bt_err bt_file_rename_over(const char *from, const char *to, struct bt_diag *diag);
 enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag); /* writes `to` directly, synced */
 
 enum bt_err bt_dir_make(const char *path, struct bt_diag *diag); /* with parents; existing is fine */

@@ -198,13 +198,13 @@ enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag)
     return err;
 }
 
-enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *diag)
+static enum bt_err rename_and_sync(const char *from, const char *to, bool over, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     char *from_folder = bt_path_parent(from), *to_folder = bt_path_parent(to);
     if (!from_folder || !to_folder)
         err = bt_fail_nomem(diag);
-    else if (bt_file_exists(to) && !bt_dir_exists(to))
+    else if (!over && bt_file_exists(to) && !bt_dir_exists(to))
         err = bt_fail(diag, BT_EIO, "%s: cannot rename to %s: it exists already", from, to);
     if (!err)
         err = bt_sys_rename(from, to, diag);
@@ -215,4 +215,14 @@ enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *dia
     bt_free(to_folder);
     bt_free(from_folder);
     return err;
+}
+
+enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *diag)
+{
+    return rename_and_sync(from, to, false, diag);
+}
+
+enum bt_err bt_file_rename_over(const char *from, const char *to, struct bt_diag *diag)
+{
+    return rename_and_sync(from, to, true, diag);
 }

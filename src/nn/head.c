@@ -136,3 +136,14 @@ void bt_head_logits(struct bt_head *head, const struct bt_head_context *c, float
     for (size_t row = 0; row < c->n; row += head->slice)
         slice_logits(head, c, row, rows_from(head, c, row), logits + row * c->shape->vocab);
 }
+
+void bt_head_each(struct bt_head *head, const struct bt_head_context *c,
+                  void (*each)(void *context, size_t first, size_t rows, const float *logits), void *context)
+{
+    final_norm(head, c);
+    for (size_t row = 0; row < c->n; row += head->slice) {
+        const size_t rows = rows_from(head, c, row);
+        slice_logits(head, c, row, rows, head->logits);
+        each(context, row, rows, head->logits);
+    }
+}

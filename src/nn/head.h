@@ -49,6 +49,9 @@ struct bt_head_lesson {
 /* Leaves the losses of the labels in head->loss and the divergences in kl; gradients as bt_head_backward. */
 void bt_head_learn(struct bt_head *head, const struct bt_head_context *c, const struct bt_head_lesson *lesson,
                    float *dx);
+/* Gives every slice's logits to a function: rows [first, first + rows) of n. They are gone with the next slice. */
+void bt_head_each(struct bt_head *head, const struct bt_head_context *c,
+                  void (*each)(void *context, size_t first, size_t rows, const float *logits), void *context);
 /* logits (n, vocab). */
 void bt_head_logits(struct bt_head *head, const struct bt_head_context *c, float *logits);
 

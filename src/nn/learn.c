@@ -141,7 +141,7 @@ static void learn_relation(struct bt_model *m, const struct bt_batch *batch, con
     m->blocks[m->options.qkv_layer].extra = scale != 0.0 ? *slope : (struct bt_qkv){NULL, NULL, NULL};
 }
 
-void bt_model_learn(struct bt_model *m, const struct bt_batch *batch, float lambda, const struct bt_lesson *lesson,
+bool bt_model_learn(struct bt_model *m, const struct bt_batch *batch, float lambda, const struct bt_lesson *lesson,
                     double sums[BT_TERM_COUNT])
 {
     const struct bt_block_context context = bt_model_context(m, batch, lambda);
@@ -157,4 +157,5 @@ void bt_model_learn(struct bt_model *m, const struct bt_batch *batch, float lamb
         bt_block_bwd(&m->blocks[i], &context, m->dx);
     }
     bt_model_embedding_bwd(m, batch);
+    return terms[BT_TERM_LOGITS] || terms[BT_TERM_CROSS_ENTROPY];
 }

@@ -112,7 +112,8 @@ static void carve(struct bt_model *m, struct bt_arena *arena)
     carve_saved(m, arena, n);
     bt_block_scratch_carve(&m->scratch, arena, shape, n, m->options.gradients,
                            m->options.ternary_weights || m->options.int8_activations);
-    bt_head_carve(&m->head, arena, shape, n, m->options.gradients);
+    if (!m->options.headless)
+        bt_head_carve(&m->head, arena, shape, n, m->options.gradients);
     m->dx = m->options.gradients ? take_floats(arena, n, shape->hidden) : NULL;
     m->cosine = take_floats(arena, m->options.seq, half);
     m->sine = take_floats(arena, m->options.seq, half);
@@ -285,6 +286,15 @@ void bt_model_logits(struct bt_model *m, const struct bt_batch *batch, float lam
 const double *bt_model_losses(const struct bt_model *m)
 {
     return m->head.loss;
+}
+
+void bt_model_each_logits(struct bt_model *m, const struct bt_batch *batch, float lambda,
+                          void (*each)(void *context, size_t first, size_t rows, const float *logits), void *context)
+{
+    const struct bt_block_context block = bt_model_context(m, batch, lambda);
+    const struct bt_head_context head = bt_model_head(m, batch);
+    bt_model_run(m, &block, batch, m->shape->layers);
+    bt_head_each(&m->head, &head, each, context);
 }
 
 const float *bt_model_hidden(const struct bt_model *m, size_t i)

@@ -32,6 +32,7 @@ struct bt_model_options {
     enum bt_keep keep; /* with gradients: all */
     bool keep_qkv;     /* q, k and v of the block qkv_layer stay, for bt_model_qkv */
     size_t qkv_layer;
+    bool headless;                    /* forward only, and nothing behind the blocks is ever asked for */
     const struct bt_distill *distill; /* room for bt_model_learn with these terms; NULL: none. Borrowed */
 };
 
@@ -63,14 +64,19 @@ void bt_model_forward(struct bt_model *model, const struct bt_batch *batch, floa
 /* After a forward of a model with keep_qkv. Whoever reads them may write into them. */
 const struct bt_qkv *bt_model_qkv(const struct bt_model *model);
 /* Forward and backward of a model that was created with options->distill: adds to the gradients those of the sum of all
- * terms, each times its scale. sums: of the terms over the batch, unscaled, 0 for a term that the stage lacks. */
-void bt_model_learn(struct bt_model *model, const struct bt_batch *batch, float lambda, const struct bt_lesson *lesson,
+ * terms, each times its scale. sums: of the terms over the batch, unscaled, 0 for a term that the stage lacks. Returns
+ * whether bt_model_losses has the losses of the labels: not where no term asks for logits. */
+bool bt_model_learn(struct bt_model *model, const struct bt_batch *batch, float lambda, const struct bt_lesson *lesson,
                     double sums[BT_TERM_COUNT]);
 
 /* Forward, and the logits (n, vocab) of every position: for tests and small batches. */
 void bt_model_logits(struct bt_model *model, const struct bt_batch *batch, float lambda, float *logits);
 /* After a loss or a backward: the loss of each token of the batch (n), in nats; 0 where there is no label. */
 const double *bt_model_losses(const struct bt_model *model);
+/* The same slice by slice: each(context, first, rows, logits) is given the logits (rows, vocab) of the tokens from
+ * `first` on, which are gone when it returns. */
+void bt_model_each_logits(struct bt_model *model, const struct bt_batch *batch, float lambda,
+                          void (*each)(void *context, size_t first, size_t rows, const float *logits), void *context);
 /* After a forward: the input of block i (i < layers), or of the final norm (i = layers), (n, hidden). */
 const float *bt_model_hidden(const struct bt_model *model, size_t i);
 /* After a forward: sums of squares, in double, over the batch's first n tokens, of what enters (or would enter) block

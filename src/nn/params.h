@@ -47,7 +47,7 @@ struct bt_param {
     size_t rank;  /* 1 or 2 */
     size_t shape[2];
     size_t count;  /* product of the shape */
-    size_t offset; /* first element in the flat buffers; a multiple of 16 */
+    size_t offset; /* first element in the flat buffers; a multiple of 16, but in a mapped model */
     bool decays;   /* weight decay applies: two dimensions */
     bool linear;   /* the weight of one of the seven linear layers of a block */
     bool excluded; /* such a weight that stage1.exclude_layers keeps out of quantisation */

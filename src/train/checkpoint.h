@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "config/hf_config.h"
+#include "nn/distill.h"
 #include "nn/params.h"
 
 struct bt_data_file { /* a file the stage trains or validates on: a resume wants the same bytes */
@@ -33,9 +34,10 @@ struct bt_train_state { /* every position and counter of a stage; saved as it st
     int64_t best_step;
     double last_loss, last_eval_loss; /* for summary.json; NaN: none yet */
     int64_t last_eval_step;
-    double first_eval_loss;       /* before the first update; NaN: none */
-    uint64_t metrics_bytes;       /* how long metrics.jsonl was */
-    char matmul[24], kernels[24]; /* what `auto` chose; a resume keeps it */
+    double first_eval_loss;        /* before the first update; NaN: none */
+    double balance[BT_TERM_COUNT]; /* weights that were found for balanced terms (docs/numerics.md section 8); NaN */
+    uint64_t metrics_bytes;        /* how long metrics.jsonl was */
+    char matmul[24], kernels[24];  /* what `auto` chose; a resume keeps it */
 };
 
 struct bt_checkpoint_source { /* all borrowed */

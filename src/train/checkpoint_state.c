@@ -15,12 +15,16 @@
 #define TAIL_FORMAT ",\n  \"checksum\": \"%016" PRIx64 "\"\n}\n"
 #define TAIL_SIZE   (sizeof ",\n  \"checksum\": \"0123456789abcdef\"\n}\n" - 1)
 
-enum kind { INT, UINT, REAL, TEXT };
+enum kind { INT, UINT, REAL, LATER_REAL /* NaN in older files */, TEXT };
 
 /* One table for writing and reading, in the order of the file. */
 #define FIELD(kind, name)                                                                                              \
     {                                                                                                                  \
 #name, kind, offsetof(struct bt_train_state, name), sizeof(((struct bt_train_state *)NULL)->name)              \
+    }
+#define BALANCE(name, term)                                                                                            \
+    {                                                                                                                  \
+        name, LATER_REAL, offsetof(struct bt_train_state, balance) + (term) * sizeof(double), sizeof(double)           \
     }
 static const struct field {
     const char *name;
@@ -45,6 +49,9 @@ static const struct field {
     FIELD(UINT, metrics_bytes),
     FIELD(TEXT, matmul),
     FIELD(TEXT, kernels),
+    BALANCE("balance_logits", BT_TERM_LOGITS),
+    BALANCE("balance_hidden", BT_TERM_HIDDEN),
+    BALANCE("balance_attention_relation", BT_TERM_RELATION),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 
@@ -85,6 +92,7 @@ static json_t *field_to_json(const struct field *field, const struct bt_train_st
         memcpy(&count, at, sizeof count);
         return uint_text(count, "%" PRIu64);
     case REAL:
+    case LATER_REAL:
         memcpy(&real, at, sizeof real);
         return bt_json_real(real);
     case TEXT:
@@ -216,6 +224,12 @@ static bool field_from_json(const struct field *field, const json_t *value, stru
             return false;
         memcpy(at, &count, sizeof count);
         return true;
+    case LATER_REAL:
+        if (!value) {
+            memcpy(at, &(double){(double)NAN}, sizeof(double));
+            return true;
+        }
+        /* fall through */
     case REAL:
         if (!json_is_number(value) && !json_is_null(value))
             return false;

@@ -104,6 +104,7 @@ static enum bt_err allocate_weights(struct bt_loaded_model *model, struct bt_dia
         return bt_fail(diag, BT_ENOMEM, "out of memory: the weights of the model need %zu bytes",
                        model->params.total * sizeof(float));
     model->weights = bt_arena_take(&model->memory, model->params.total, sizeof(float));
+    model->values = model->weights;
     return BT_OK;
 }
 
@@ -135,7 +136,7 @@ static enum bt_err check_tied_head(const struct bt_loaded_model *model, const st
         const struct bt_tensor_view view = row_of(head, r);
         err = bt_tensor_to_f32(&view, row, diag);
         if (!err &&
-            memcmp(row, model->weights + embed->offset + r * model->shape.hidden, model->shape.hidden * sizeof *row))
+            memcmp(row, model->values + embed->offset + r * model->shape.hidden, model->shape.hidden * sizeof *row))
             err = bt_fail(diag, BT_EINPUT,
                           "%s: tensor \"lm_head.weight\" differs from \"%s\" in row %zu, but config.json says "
                           "tie_word_embeddings: true",
@@ -145,16 +146,50 @@ static enum bt_err check_tied_head(const struct bt_loaded_model *model, const st
     return err;
 }
 
-static enum bt_err fill(struct bt_loaded_model *model, const struct bt_tensor_map *map, struct bt_diag *diag)
+enum how { TABLE_ALONE, INTO_MEMORY, MAPPED };
+
+/* The tensors lie in one file as floats that can be used in place. */
+static bool can_stay(const struct bt_loaded_model *model, const struct bt_tensor_map *map)
 {
-    enum bt_err err = allocate_weights(model, diag);
-    if (!err)
+    const char *file = map->slots[0].part[BT_PART_WHOLE]->file;
+    for (size_t i = 0; i < model->params.count; i++) {
+        const struct bt_slot *slot = &map->slots[i];
+        const struct bt_tensor_view *view = slot->part[BT_PART_WHOLE];
+        if (slot->packed || slot->part[BT_PART_ONES] || view->dtype != BT_DTYPE_F32 || strcmp(view->file, file) != 0 ||
+            (uintptr_t)view->data % _Alignof(float) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Offsets count from the tensor that lies first. */
+static void point_into_file(struct bt_loaded_model *model, const struct bt_tensor_map *map)
+{
+    const unsigned char *first = map->slots[0].part[BT_PART_WHOLE]->data;
+    for (size_t i = 1; i < model->params.count; i++) {
+        const unsigned char *data = map->slots[i].part[BT_PART_WHOLE]->data;
+        first = data < first ? data : first;
+    }
+    for (size_t i = 0; i < model->params.count; i++)
+        model->params.list[i].offset = (size_t)(map->slots[i].part[BT_PART_WHOLE]->data - first) / sizeof(float);
+    model->values = (const float *)(const void *)first;
+}
+
+/* *keep_file: the values are in it. */
+static enum bt_err fill(struct bt_loaded_model *model, const struct bt_tensor_map *map, enum how how, bool *keep_file,
+                        struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    *keep_file = how == MAPPED && can_stay(model, map);
+    if (*keep_file)
+        point_into_file(model, map);
+    else if (!(err = allocate_weights(model, diag)))
         err = bt_tensor_map_read(map, model, diag);
     return err ? err : check_tied_head(model, map->own_head, diag);
 }
 
 static enum bt_err load_tensors(struct bt_loaded_model *model, const char *config_path,
-                                const struct bt_safetensors *file, bool with_weights, struct bt_diag *diag)
+                                const struct bt_safetensors *file, enum how how, bool *keep_file, struct bt_diag *diag)
 {
     enum bt_err err;
     const size_t tensors = bt_safetensors_count(file);
@@ -166,27 +201,31 @@ static enum bt_err load_tensors(struct bt_loaded_model *model, const char *confi
     struct bt_tensor_map map;
     if ((err = bt_tensor_map_init(&map, model, file, diag)))
         return err;
-    if (with_weights)
-        err = fill(model, &map, diag);
+    if (how != TABLE_ALONE)
+        err = fill(model, &map, how, keep_file, diag);
     bt_tensor_map_finish(&map);
     return err;
 }
 
-static enum bt_err load_folder(struct bt_loaded_model *model, const char *config_path, bool with_weights,
+static enum bt_err load_folder(struct bt_loaded_model *model, const char *config_path, enum how how,
                                struct bt_diag *diag)
 {
     struct bt_safetensors *file = NULL;
+    bool keep_file = false;
     enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
     if (err)
         return err;
     if ((err = bt_safetensors_open_model(model->path, &file, diag)))
         return err;
-    err = load_tensors(model, config_path, file, with_weights, diag);
-    bt_safetensors_close(file);
+    err = load_tensors(model, config_path, file, how, &keep_file, diag);
+    if (keep_file)
+        model->mapped = file;
+    else
+        bt_safetensors_close(file);
     return err;
 }
 
-static enum bt_err load(const char *path, bool with_weights, struct bt_loaded_model **ret_model, struct bt_diag *diag)
+static enum bt_err load(const char *path, enum how how, struct bt_loaded_model **ret_model, struct bt_diag *diag)
 {
     enum bt_err err = BT_ENOMEM;
     char *config_path = bt_path_join(path, "config.json");
@@ -196,7 +235,7 @@ static enum bt_err load(const char *path, bool with_weights, struct bt_loaded_mo
     if (!config_path || !model || !model->path)
         bt_fail_nomem(diag);
     else
-        err = load_folder(model, config_path, with_weights, diag);
+        err = load_folder(model, config_path, how, diag);
     bt_free(config_path);
     if (err)
         bt_model_unload(model);
@@ -207,7 +246,12 @@ static enum bt_err load(const char *path, bool with_weights, struct bt_loaded_mo
 
 enum bt_err bt_model_load(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag)
 {
-    return load(path, true, ret_model, diag);
+    return load(path, INTO_MEMORY, ret_model, diag);
+}
+
+enum bt_err bt_model_map(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag)
+{
+    return load(path, MAPPED, ret_model, diag);
 }
 
 static enum bt_err describe(struct bt_loaded_model *model, const char *config_path, struct bt_diag *diag)
@@ -256,7 +300,7 @@ enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_lo
 enum bt_err bt_model_inspect(const char *path, const char *config_path, struct bt_loaded_model **ret_model,
                              struct bt_diag *diag)
 {
-    return path ? load(path, false, ret_model, diag) : from_config(config_path, ret_model, diag);
+    return path ? load(path, TABLE_ALONE, ret_model, diag) : from_config(config_path, ret_model, diag);
 }
 
 void bt_model_unload(struct bt_loaded_model *model)
@@ -264,6 +308,7 @@ void bt_model_unload(struct bt_loaded_model *model)
     if (!model)
         return;
     bt_arena_finish(&model->memory);
+    bt_safetensors_close(model->mapped);
     bt_params_finish(&model->params);
     bt_hf_config_destroy(model->config);
     bt_free(model->path);

@@ -16,9 +16,11 @@ struct bt_loaded_model {
     struct bt_hf_config *config;
     struct bt_shape shape;   /* sub_norm as the tensors say */
     struct bt_params params; /* borrows shape; excluded as the folder's marks say */
-    float *weights;          /* (params.total), 64-byte aligned; in memory */
+    float *weights;          /* (params.total), 64-byte aligned; in memory. NULL when they are mapped */
+    const float *values;     /* the weights to be read: `weights`, or the mapped file */
     struct bt_arena memory;
-    char *path; /* of the folder that config.json (and a tokenizer) lies in */
+    struct bt_safetensors *mapped; /* NULL when they are in memory */
+    char *path;                    /* of the folder that config.json (and a tokenizer) lies in */
 };
 
 /* Reads config.json and the tensors (F32, F16 or BF16, or packed ternary codes; train/model_tensors.h has the forms).
@@ -28,6 +30,9 @@ struct bt_loaded_model {
  * Packed layers become the master weights of bt_ternary_masters: quantised, they give the file's codes and scale again,
  * so the model computes at lambda 1 what the file says, and training goes on from there. */
 enum bt_err bt_model_load(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag);
+/* The same for a model that is only read: where all its tensors are F32 in one file, on addresses that floats may have,
+ * `values` and params' offsets lead into that file, whose pages all processes of a machine share. Else it is loaded. */
+enum bt_err bt_model_map(const char *path, struct bt_loaded_model **ret_model, struct bt_diag *diag);
 /* The same from a config.json alone, with random weights; BitNet's own and bitnet_<family> configs have SubLN norms. */
 enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_loaded_model **ret_model,
                             struct bt_diag *diag);

@@ -73,13 +73,20 @@ static uint64_t checkpoint_disk(const struct planner *p, uint64_t folders)
 
 static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
-    const struct bt_cfg_train_stage *config = bt_stage_config(p->run->config, s->stage);
+    const struct bt_cfg_train_stage *config = bt_train_config_stage(p->run->config, s->stage);
     const struct bt_cfg_data *data = bt_train_config_data(p->run->config, s->stage);
     const struct bt_params *params = &p->model->params;
-    const enum bt_err err = plan_data(p, s, diag);
+    struct bt_teaching teaching = {0};
+    const bool taught = bt_stage_distils(s->stage);
+    enum bt_err err = plan_data(p, s, diag);
+    if (!err && taught)
+        err = bt_stage_open_teaching(p->run, s->stage, &p->model->shape, false, &teaching, diag);
     if (err)
         return err;
-    const size_t reserved = bt_trainer_memory(params, config, (size_t)data->max_seq_length);
+    const size_t reserved = bt_trainer_memory(params, config, (size_t)data->max_seq_length, taught ? &teaching : NULL);
+    if (teaching.teacher)
+        s->other += weight_bytes(&teaching.teacher->params);
+    bt_teaching_close(&teaching);
     if (!reserved)
         return bt_fail(diag, BT_EUSAGE, "%s: the sizes of the model and of batch_size overflow",
                        bt_stage_name(s->stage));

@@ -43,3 +43,27 @@ double bt_learning_rate(const struct bt_cfg_scheduler_keys *scheduler, double lr
     }
     return lr;
 }
+
+static double scheduled_weight(const struct bt_cfg_term_weight *weight, int64_t s, int64_t n)
+{
+    const int64_t w = weight->warmup_steps;
+    if (s <= w)
+        return weight->initial;
+    const double p = (double)(s - 1 - w) / (double)(n - 1 - w);
+    if (weight->type == BT_CURVE_COSINE)
+        return half_cosine(weight->initial, weight->final, M_PI * p);
+    return weight->initial + p * (weight->final - weight->initial);
+}
+
+double bt_term_weight_at(const struct bt_cfg_term_weight *weight, double balance, int64_t s, int64_t n)
+{
+    switch (weight->kind) {
+    case BT_WEIGHT_CONSTANT:
+        return weight->constant;
+    case BT_WEIGHT_SCHEDULE:
+        return scheduled_weight(weight, s, n);
+    case BT_WEIGHT_BALANCE:
+        break;
+    }
+    return isnan(balance) ? 0.0 : balance;
+}

@@ -19,9 +19,25 @@ enum bt_err bt_stage_load_model(const struct bt_run *run, enum bt_stage_id stage
     return err;
 }
 
-const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *config, enum bt_stage_id stage)
+enum bt_err bt_stage_open_teaching(const struct bt_run *run, enum bt_stage_id stage, const struct bt_shape *student,
+                                   bool with_weights, struct bt_teaching *ret_teaching, struct bt_diag *diag)
 {
-    return stage == BT_STAGE0 ? &config->stage0 : &config->stage2;
+    const struct bt_train_config *config = run->config;
+    const struct bt_cfg_train_stage *section = bt_train_config_stage(config, stage);
+    char *path = NULL;
+    enum bt_err err = BT_OK;
+    if (section->teacher.path)
+        path = bt_strdup(section->teacher.path);
+    else if (!with_weights) /* stage 0 keeps the shape of what it starts from, and may not have run */
+        path = config->model_path ? bt_strdup(config->model_path) : NULL;
+    else if (bt_losses_need_teacher(&section->losses))
+        err = bt_run_start_model(run, BT_STAGE1, &path, diag);
+    if (!err && !path && (section->teacher.path || (!with_weights && config->model_path)))
+        err = bt_fail_nomem(diag);
+    if (!err)
+        err = bt_teaching_open(section, stage, student, path, config->model_config, with_weights, ret_teaching, diag);
+    bt_free(path);
+    return err;
 }
 
 bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config)

@@ -66,6 +66,8 @@ static enum bt_err check_updates(const struct bt_cfg_train_stage *config, enum b
         err = bt_check_schedule(&config->scheduler, d->updates, name, diag);
     if (!err && bt_stage_is_quantised(config))
         err = bt_check_lambda_warmup(&config->lambda_warmup, d->updates, name, diag);
+    if (!err && bt_stage_distils(stage))
+        err = bt_check_losses(&config->losses, d->updates, name, diag);
     return err;
 }
 
@@ -85,7 +87,7 @@ enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage,
     if (!err)
         err = check_held_out(&d, diag);
     if (!err)
-        err = check_updates(bt_stage_config(run->config, stage), stage, &d, diag);
+        err = check_updates(bt_train_config_stage(run->config, stage), stage, &d, diag);
     if (err)
         bt_stage_close_data(&d);
     else

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "train/compute_choice.h"
+#include "train/shard_manifest.h"
 #include "train/stage_train.h"
 
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda)
@@ -27,17 +28,27 @@ static enum bt_err hash_files(struct bt_rows *rows, struct bt_data_file *files, 
     return err;
 }
 
-/* Path, size and hash of every data file, training first. */
+/* The teacher as one file: a resume wants the same one. */
+static enum bt_err hash_teacher(const struct bt_teaching *teaching, struct bt_data_file *file, struct bt_diag *diag)
+{
+    file->path = bt_strdup(teaching->teacher->path);
+    return file->path ? bt_teaching_hash(teaching, &file->hash, &file->size, diag) : bt_fail_nomem(diag);
+}
+
+/* Path, size and hash of every data file, training first, the teacher last. */
 static enum bt_err list_files(struct bt_stage_run *s, struct bt_diag *diag)
 {
     const size_t train = bt_rows_files(s->data.train);
-    s->file_count = train + (s->data.validation ? bt_rows_files(s->data.validation) : 0);
+    const size_t data = train + (s->data.validation ? bt_rows_files(s->data.validation) : 0);
+    s->file_count = data + (s->teaching.teacher ? 1 : 0);
     s->files = bt_zalloc(s->file_count, sizeof *s->files);
     if (!s->files)
         return bt_fail_nomem(diag);
     enum bt_err err = hash_files(s->data.train, s->files, diag);
     if (!err && s->data.validation)
         err = hash_files(s->data.validation, s->files + train, diag);
+    if (!err && s->teaching.teacher)
+        err = hash_teacher(&s->teaching, &s->files[data], diag);
     return err;
 }
 
@@ -114,6 +125,8 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
 {
     *state = (struct bt_train_state){
         .best_loss = NAN, .last_loss = NAN, .last_eval_loss = NAN, .first_eval_loss = NAN, .last_eval_step = -1};
+    for (int term = 0; term < BT_TERM_COUNT; term++)
+        state->balance[term] = NAN;
     snprintf(state->kernels, sizeof state->kernels, "%s", bt_cpu_level_name(compute->kernels.level));
     snprintf(state->matmul, sizeof state->matmul, "%s", compute->matmul->name);
 }
@@ -121,8 +134,9 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
 static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
 {
     bt_compute_choose(s->run->config, &s->compute);
-    enum bt_err err = bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq,
-                                        s->data.updates, &s->compute, &s->trainer, diag);
+    enum bt_err err =
+        bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq, s->data.updates,
+                          &s->compute, bt_stage_distils(s->stage) ? &s->teaching : NULL, &s->trainer, diag);
     if (err)
         return err;
     fresh_state(&s->trainer->state, &s->compute);
@@ -140,6 +154,16 @@ static enum bt_err open_metrics(struct bt_stage_run *s, struct bt_diag *diag)
     return err ? err : bt_metrics_open(path, keep, &s->metrics, diag);
 }
 
+static enum bt_err open_teaching(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    if (!bt_stage_distils(s->stage))
+        return BT_OK;
+    enum bt_err err = bt_stage_open_teaching(s->run, s->stage, &s->model->shape, true, &s->teaching, diag);
+    if (!err && s->teaching.teacher)
+        err = bt_check_shard_tokenizer(s->data.train, s->teaching.teacher->path, diag);
+    return err;
+}
+
 enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
 {
     enum bt_err err;
@@ -147,8 +171,8 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
     if (!s->checkpoints)
         return bt_fail_nomem(diag);
     if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) ||
-        (err = bt_stage_open_data(s->run, s->stage, s->model, &s->data, diag)) || (err = list_files(s, diag)) ||
-        (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
+        (err = bt_stage_open_data(s->run, s->stage, s->model, &s->data, diag)) || (err = open_teaching(s, diag)) ||
+        (err = list_files(s, diag)) || (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
         return err;
     s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;
     s->rate_since = bt_clock_seconds();
@@ -161,6 +185,7 @@ void bt_stage_finish(struct bt_stage_run *s)
 {
     bt_metrics_close(s->metrics);
     bt_trainer_destroy(s->trainer);
+    bt_teaching_close(&s->teaching);
     bt_data_files_free(s->files, s->file_count);
     bt_stage_close_data(&s->data);
     bt_model_unload(s->model);

@@ -76,6 +76,22 @@ static json_t *source_list(const struct bt_stage_run *s, const struct bt_update_
     return list;
 }
 
+/* {"logits": {"raw": ..., "weighted": ..., "share": ...}, ...} */
+static json_t *terms_of(const struct bt_update_report *r)
+{
+    json_t *terms = json_object();
+    for (int term = 0; term < BT_TERM_COUNT; term++) {
+        const struct bt_term_report *t = &r->terms[term];
+        if (t->given && json_object_set_new(terms, bt_term_name((enum bt_term)term),
+                                            json_pack("{s:o, s:o, s:o}", "raw", bt_json_real(t->raw), "weighted",
+                                                      bt_json_real(t->weighted), "share", bt_json_real(t->share)))) {
+            json_decref(terms);
+            return NULL;
+        }
+    }
+    return terms;
+}
+
 enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *r, struct bt_diag *diag)
 {
     const struct bt_train_state *state = &s->trainer->state;
@@ -88,6 +104,8 @@ enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_repo
     json_t *record = joined(record_head(s, "train", r->step), numbers);
     if (r->source_count > 1) /* of a single one, the record itself says all */
         record = joined(record, json_pack("{s:o}", "sources", source_list(s, r)));
+    if (s->trainer->lessons)
+        record = joined(record, json_pack("{s:o}", "terms", terms_of(r)));
     if (!r->applied)
         record = joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
     return bt_metrics_write(s->metrics, record, diag);

@@ -183,7 +183,7 @@ enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id sta
     struct bt_stage_run s = {.run = run,
                              .stage = stage,
                              .name = bt_stage_name(stage),
-                             .config = bt_stage_config(run->config, stage),
+                             .config = bt_train_config_stage(run->config, stage),
                              .seq = (size_t)bt_train_config_data(run->config, stage)->max_seq_length};
     enum bt_err err = bt_stage_prepare(&s, diag);
     if (!err)

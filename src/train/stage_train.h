@@ -15,6 +15,7 @@ struct bt_stage_run {
     const struct bt_cfg_train_stage *config;
     size_t seq; /* tokens of a row */
     struct bt_loaded_model *model;
+    struct bt_teaching teaching; /* of a stage that learns from a teacher */
     struct bt_stage_data data;
     struct bt_data_file *files;
     size_t file_count;

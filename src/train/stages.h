@@ -6,6 +6,7 @@
 #include "train/model_folder.h"
 #include "train/rows.h"
 #include "train/run.h"
+#include "train/teaching.h"
 
 /* The stage's start model, from a folder or from model.config with random weights. */
 enum bt_err bt_stage_load_model(const struct bt_run *run, enum bt_stage_id stage, struct bt_loaded_model **ret_model,
@@ -35,11 +36,15 @@ void bt_conversion_close_data(struct bt_conversion_data *data); /* takes a zeroe
 /* Bytes that it reserves besides the weights before and after; params is the converted table. */
 size_t bt_stage1_memory(const struct bt_params *params, size_t seq);
 
-/* Stages 0 and 2: the training loop, from the newest whole checkpoint or from the start. */
+/* All other stages: the training loop, from the newest whole checkpoint or from the start. */
 enum bt_err bt_run_training_stage(const struct bt_run *run, enum bt_stage_id stage, struct bt_diag *diag);
-const struct bt_cfg_train_stage *bt_stage_config(const struct bt_train_config *config, enum bt_stage_id stage);
 /* Is anything quantised? Not in a float twin or stage 0. */
 bool bt_stage_is_quantised(const struct bt_cfg_train_stage *config);
+
+/* The teacher of a stage that has one, and its loss: as bt_teaching_open, for teacher.path or what stage 1 starts
+ * from. with_weights: stage 0, if it comes before, has run. */
+enum bt_err bt_stage_open_teaching(const struct bt_run *run, enum bt_stage_id stage, const struct bt_shape *student,
+                                   bool with_weights, struct bt_teaching *ret_teaching, struct bt_diag *diag);
 
 /* The data of a training stage. */
 struct bt_stage_data {

@@ -6,13 +6,18 @@
 #include "nn/lambda_warmup.h"
 #include "train/schedule.h"
 
-static struct bt_model_options model_options(const struct bt_cfg_train_stage *config, size_t seq)
+static struct bt_model_options model_options(const struct bt_cfg_train_stage *config, size_t seq,
+                                             const struct bt_teaching *teaching)
 {
+    const bool relations = teaching && teaching->given[BT_TERM_RELATION];
     return (struct bt_model_options){.rows = (size_t)config->batch_size,
                                      .seq = seq,
                                      .ternary_weights = config->weights == BT_WEIGHTS_TERNARY,
                                      .int8_activations = config->activations == BT_ACTIVATIONS_INT8,
-                                     .gradients = true};
+                                     .gradients = true,
+                                     .keep_qkv = relations,
+                                     .qkv_layer = relations ? teaching->layer : 0,
+                                     .distill = teaching ? &teaching->distill : NULL};
 }
 
 static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
@@ -34,11 +39,17 @@ static size_t arena_size(const struct bt_params *params, const struct bt_cfg_tra
     return measure.overflow ? 0 : measure.used;
 }
 
-size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq)
+size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq,
+                         const struct bt_teaching *teaching)
 {
-    const struct bt_model_options options = model_options(config, seq);
+    const struct bt_model_options options = model_options(config, seq, teaching);
     const size_t own = arena_size(params, config, seq), model = bt_model_memory(params, &options);
-    return own && model && own <= SIZE_MAX - model ? own + model : 0;
+    const size_t lessons = teaching ? bt_lessons_memory(teaching, options.rows, seq) : 1;
+    size_t all;
+    if (!own || !model || !lessons || __builtin_add_overflow(own, model, &all) ||
+        (teaching && __builtin_add_overflow(all, lessons, &all)))
+        return 0;
+    return all;
 }
 
 static void set_warmup(const struct bt_cfg_train_stage *config)
@@ -57,9 +68,9 @@ double bt_lambda_of_update(int64_t step)
 
 enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const struct bt_params *params, float *weights,
                               struct bt_rows *rows, size_t seq, int64_t updates, const struct bt_compute *compute,
-                              struct bt_trainer **ret_trainer, struct bt_diag *diag)
+                              const struct bt_teaching *teaching, struct bt_trainer **ret_trainer, struct bt_diag *diag)
 {
-    const struct bt_model_options options = model_options(config, seq);
+    const struct bt_model_options options = model_options(config, seq, teaching);
     const size_t size = arena_size(params, config, seq);
     struct bt_trainer *t = bt_zalloc(1, sizeof *t);
     enum bt_err err;
@@ -83,6 +94,8 @@ enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const str
     err = t->sources ? BT_OK : bt_fail_nomem(diag);
     if (!err)
         err = bt_model_create(params, &options, weights, t->optimizer.gradients, &t->compute, &t->model, diag);
+    if (!err && teaching)
+        err = bt_lessons_create(teaching, options.rows, seq, &t->compute, &t->lessons, diag);
     if (err) {
         bt_trainer_destroy(t);
         return err;
@@ -99,6 +112,7 @@ void bt_trainer_destroy(struct bt_trainer *t)
     bt_set_global_lambda_warmup(NULL);
     bt_feed_close(t->feed); /* first: its thread writes into the arena */
     bt_free(t->sources);
+    bt_lessons_destroy(t->lessons);
     bt_model_destroy(t->model);
     bt_arena_finish(&t->arena);
     bt_free(t);
@@ -113,7 +127,9 @@ enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
 {
     struct bt_cursor *cursor = NULL;
     bt_model_prepare(t->model);
-    const enum bt_err err = bt_cursor_open(t->rows, t->state.row, &cursor, diag);
+    enum bt_err err = t->lessons ? bt_lessons_begin(t->lessons, diag) : BT_OK;
+    if (!err)
+        err = bt_cursor_open(t->rows, t->state.row, &cursor, diag);
     if (err)
         return err;
     t->waited = t->state.data_wait_s;
@@ -122,15 +138,15 @@ enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
     return bt_feed_open(cursor, t->slots, (size_t)t->config->gradient_accumulation_steps, &t->feed, diag);
 }
 
-/* Adds what the rows of a micro-batch hold to their sources. losses: (rows * seq) of its tokens; NULL when no pass was
- * run, as there is no label. Row by row in order, so the sums depend on nothing else. */
+/* Adds what the rows of a micro-batch hold to their sources. losses: (rows * seq) of its tokens; NULL when the pass
+ * had none, or no pass was run, as there is no label. Row by row in order, so the sums depend on nothing else. */
 static void count_sources(struct bt_trainer *t, const struct bt_micro_batch *micro, const double *losses)
 {
     const size_t seq = micro->batch.seq;
     for (size_t r = 0; r < micro->batch.rows; r++) {
         struct bt_source_report *source = &t->sources[micro->rows[r].source];
         source->tokens += micro->rows[r].tokens;
-        source->labels += micro->rows[r].labels;
+        source->labels += losses ? micro->rows[r].labels : 0;
         for (size_t i = 0; losses && i < seq; i++)
             source->loss += losses[r * seq + i];
     }
@@ -153,40 +169,78 @@ static void end_sources(struct bt_trainer *t, struct bt_update_report *report)
         t->sources[i].loss = t->sources[i].labels ? t->sources[i].loss / (double)t->sources[i].labels : NAN;
 }
 
-/* Forward and backward over the next micro-batch; adds its losses to *sum. */
-static enum bt_err accumulate_one(struct bt_trainer *t, struct bt_update_report *report, double *sum,
+/* Forward and backward of a stage with a teacher. *ret_losses: of the labels, NULL when no term asks for them. */
+static enum bt_err learn(struct bt_trainer *t, const struct bt_update_report *report, double sums[BT_TERM_COUNT],
+                         const double **ret_losses, struct bt_diag *diag)
+{
+    const struct bt_batch *batch = &t->micro->batch;
+    double of_batch[BT_TERM_COUNT];
+    const struct bt_lesson *lesson;
+    if (!report->labels || !batch->tokens)
+        return BT_OK;
+    bt_lessons_update(t->lessons, &t->state, report->step, t->updates, report->labels, report->tokens);
+    const enum bt_err err = bt_lessons_teach(t->lessons, batch, &lesson, diag);
+    if (err)
+        return err;
+    const bool labels = bt_model_learn(t->model, batch, (float)report->lambda, lesson, of_batch);
+    for (int term = 0; term < BT_TERM_COUNT; term++)
+        sums[term] += of_batch[term];
+    *ret_losses = labels ? bt_model_losses(t->model) : NULL;
+    return BT_OK;
+}
+
+/* Forward and backward where cross entropy is the loss. */
+static void descend(struct bt_trainer *t, const struct bt_update_report *report, double sums[BT_TERM_COUNT],
+                    const double **ret_losses)
+{
+    const struct bt_batch *batch = &t->micro->batch;
+    if (!batch->label_count)
+        return;
+    const float scale = (float)(1.0 / (double)report->labels);
+    sums[BT_TERM_CROSS_ENTROPY] += bt_model_backward(t->model, batch, (float)report->lambda, scale);
+    *ret_losses = bt_model_losses(t->model);
+}
+
+/* Forward and backward over the next micro-batch; adds to the sums of the loss's terms. */
+static enum bt_err accumulate_one(struct bt_trainer *t, struct bt_update_report *report, double sums[BT_TERM_COUNT],
                                   struct bt_diag *diag)
 {
+    const double *losses = NULL;
     double waited = 0.0;
-    const enum bt_err err = bt_feed_next(t->feed, &t->micro, &waited, diag);
+    enum bt_err err = bt_feed_next(t->feed, &t->micro, &waited, diag);
     if (err)
         return err;
     const struct bt_micro_batch *micro = t->micro;
     report->labels = micro->update_labels;
     report->tokens = micro->update_tokens;
     t->waited += waited;
-    if (micro->batch.label_count) {
-        const float scale = (float)(1.0 / (double)report->labels);
-        *sum += bt_model_backward(t->model, &micro->batch, (float)report->lambda, scale);
-    }
-    count_sources(t, micro, micro->batch.label_count ? bt_model_losses(t->model) : NULL);
-    return BT_OK;
+    if (t->lessons)
+        err = learn(t, report, sums, &losses, diag);
+    else
+        descend(t, report, sums, &losses);
+    if (!err)
+        count_sources(t, micro, losses);
+    return err;
 }
 
-/* Forward and backward over the micro-batches of one update; the loss is the mean over all its labels. */
+/* Forward and backward over the micro-batches of one update; the loss is the mean over all its labels, or the weighted
+ * sum of its terms. */
 static enum bt_err accumulate(struct bt_trainer *t, struct bt_update_report *report, struct bt_diag *diag)
 {
     const size_t micro_batches = (size_t)t->config->gradient_accumulation_steps;
-    double sum = 0.0;
+    double sums[BT_TERM_COUNT] = {0.0};
     memset(t->optimizer.gradients, 0, t->params->total * sizeof(float));
     begin_sources(t);
     for (size_t k = 0; k < micro_batches; k++) {
-        const enum bt_err err = accumulate_one(t, report, &sum, diag);
+        const enum bt_err err = accumulate_one(t, report, sums, diag);
         if (err)
             return err;
     }
     end_sources(t, report);
-    report->loss = report->labels ? sum / (double)report->labels : NAN;
+    report->loss = NAN;
+    if (report->labels)
+        report->loss = t->lessons ? bt_lessons_report(t->lessons, sums, &t->state, report->terms)
+                                  : sums[BT_TERM_CROSS_ENTROPY] / (double)report->labels;
     report->padding = 1.0 - (double)report->tokens / (double)(rows_of_update(t) * t->batch.seq);
     return BT_OK;
 }

@@ -15,6 +15,7 @@
 #include "nn/model.h"
 #include "train/checkpoint.h"
 #include "train/feed.h"
+#include "train/lessons.h"
 #include "train/optimizer.h"
 #include "train/rows.h"
 
@@ -33,6 +34,7 @@ struct bt_trainer {
     const struct bt_micro_batch *micro; /* that the feed has lent last */
     struct bt_source_report *sources;   /* (rows' sources) of the last update */
     double waited;                      /* seconds for rows, those before a resume included */
+    struct bt_lessons *lessons;         /* NULL: cross entropy is the loss */
     struct bt_train_state state;
     int64_t updates; /* N */
 };
@@ -45,7 +47,8 @@ struct bt_source_report {
 
 struct bt_update_report {
     int64_t step; /* s */
-    double loss;  /* mean over the labels of the update; NaN without one */
+    double loss;  /* mean over the labels of the update, or the weighted sum of its terms; NaN without a label */
+    struct bt_term_report terms[BT_TERM_COUNT]; /* of a stage that learns from a teacher */
     double grad_norm;
     double lr, lambda;
     uint64_t tokens, labels;                /* of this update */
@@ -56,13 +59,16 @@ struct bt_update_report {
     const char *bad_tensor; /* the first with a gradient that is not finite; NULL when none is */
 };
 
-/* Bytes that a trainer for these rows a micro-batch will reserve, weights not counted; 0 when they overflow. */
-size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq);
+/* Bytes that a trainer for these rows a micro-batch will reserve, weights not counted; 0 when they overflow. teaching:
+ * NULL in a stage without a teacher. */
+size_t bt_trainer_memory(const struct bt_params *params, const struct bt_cfg_train_stage *config, size_t seq,
+                         const struct bt_teaching *teaching);
 
-/* The global lambda warm-up is set from the config. rows stay the caller's. */
+/* The global lambda warm-up is set from the config. rows and teaching (which may be NULL) stay the caller's. */
 enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const struct bt_params *params, float *weights,
                               struct bt_rows *rows, size_t seq, int64_t updates, const struct bt_compute *compute,
-                              struct bt_trainer **ret_trainer, struct bt_diag *diag);
+                              const struct bt_teaching *teaching, struct bt_trainer **ret_trainer,
+                              struct bt_diag *diag);
 void bt_trainer_destroy(struct bt_trainer *trainer); /* takes NULL; unsets the global lambda warm-up */
 
 /* Call once weights, moments and state are in place, new or from a checkpoint: codes are made, the data position

@@ -121,7 +121,7 @@ static struct bt_trainer *trainer_of(const struct trace *t, const struct bt_para
     struct bt_diag diag = {0};
     struct bt_trainer *trainer = NULL;
     TEST_OK(bt_trainer_create(&t->config, params, weights, t->rows, (size_t)golden_number(t->info, "seq_len"),
-                              t->config.max_steps, compute, &trainer, &diag),
+                              t->config.max_steps, compute, NULL, &trainer, &diag),
             diag);
     TEST_OK(bt_trainer_begin(trainer, &diag), diag);
     return trainer;

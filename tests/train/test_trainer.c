@@ -416,7 +416,7 @@ static void a_run_that_was_cut_ends_with_the_same_bits(void **state)
         const size_t bytes = world.params.total * sizeof(float);
         memset(world.weights, 0, bytes);
         TEST_OK(bt_trainer_create(&world.config, &world.params, world.weights, world.rows, WORLD_SEQ, 12,
-                                  &world.compute, &t, &diag),
+                                  &world.compute, NULL, &t, &diag),
                 diag);
         memcpy(world.weights, half.weights, bytes);
         memcpy(t->optimizer.m, half.m, bytes);
@@ -463,7 +463,7 @@ static enum bt_err create_and_begin(void *context)
     struct trainer_world *world = context;
     struct bt_trainer *t = NULL;
     enum bt_err err = bt_trainer_create(&world->config, &world->params, world->weights, world->rows, WORLD_SEQ, 12,
-                                        &world->compute, &t, NULL);
+                                        &world->compute, NULL, &t, NULL);
     if (err)
         assert_null(t);
     else
@@ -490,11 +490,11 @@ static void memory_is_known_before(void **state)
     struct bt_trainer *t = trainer_world_start(&world, 12);
     const struct bt_model_options options = {
         .rows = 2, .seq = WORLD_SEQ, .ternary_weights = true, .int8_activations = true, .gradients = true};
-    assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ),
+    assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ, NULL),
                      t->arena.size + bt_model_memory(&world.params, &options));
     assert_true(t->arena.size >= 3 * world.params.total * sizeof(float));
     world.config.batch_size = INT64_MAX;
-    assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ), 0);
+    assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ, NULL), 0);
     world.config.batch_size = 2;
     bt_trainer_destroy(t);
     trainer_world_finish(&world);

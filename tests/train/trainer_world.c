@@ -94,7 +94,7 @@ struct bt_trainer *trainer_world_start(struct trainer_world *world, int64_t upda
     struct bt_diag diag = {0};
     memcpy(world->weights, world->start, world->params.total * sizeof(float));
     TEST_OK(bt_trainer_create(&world->config, &world->params, world->weights, world->rows, WORLD_SEQ, updates,
-                              &world->compute, &trainer, &diag),
+                              &world->compute, NULL, &trainer, &diag),
             diag);
     TEST_OK(bt_trainer_begin(trainer, &diag), diag);
     return trainer;
