@@ -55,6 +55,22 @@ static const char full[] =
     "  max_skipped_updates: 1\n"
     "  early_stopping: {patience: 2, min_delta: 0.001}\n"
     "  data: {max_seq_length: 128, separators: {after: 7}, train: [{path: other.bin}]}\n"
+    "stage1_9:\n"
+    "  <<: *training\n"
+    "  lambda_warmup: {enabled: false}\n"
+    "  optimizer: {type: muon, muon: {lr: 0.5, momentum: 0.25, nesterov: false, steps: 7}}\n"
+    "  teacher: {path: models/teacher, cache_top_k: 16}\n"
+    "  losses:\n"
+    "    hidden: {weight: {initial: 1, final: 0.25, warmup_steps: 3}, type: inner_product, layer_weights: [1, 0, "
+    "2.5]}\n"
+    "    attention_relation: {weight: {balance: 0.75, at: 3}, form: algorithm, layer: 2, split_heads: 4, "
+    "temperature: 0.5}\n"
+    "stage3:\n"
+    "  <<: *training\n"
+    "  lambda_warmup: {enabled: false}\n"
+    "  teacher: {path: models/teacher, cache: '${TEST_RUNS}/cache'}\n"
+    "  losses: {cross_entropy: {weight: 0.5}, logits: {weight: {initial: 0, final: 2, type: cosine}, temperature: 2, "
+    "tau_squared: true}}\n"
     "checkpoint: {save_interval: 0, keep_last_n: 1, keep_best: true}\n"
     "logging: {log_interval: 1, eval_interval: 0, eval_tokens: 0}\n"
     "compute: {threads: 2, matmul: float32, gradient: float32, kernels: avx2}\n";
@@ -110,6 +126,7 @@ static void defaults_are_those_of_the_interface(void **state)
                         "  subln_init: calibrated\n"
                         "  exclude_layers: []\n"
                         "  calibration_tokens: 16384\n"
+                        "stage1_9: null\n"
                         "\n"
                         "stage2:\n"
                         "  weights: ternary\n"
@@ -123,11 +140,13 @@ static void defaults_are_those_of_the_interface(void **state)
                         "  zclip: {enabled: false, z_threshold: 3.0, ema_decay: 0.99, warmup_steps: 25}\n"
                         "  max_skipped_updates: 20\n"
                         "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
-                        "  optimizer: {type: adamw, lr: 0.0001, betas: [0.9, 0.95], eps: 1.0e-08, weight_decay: 0.1}\n"
+                        "  optimizer: {type: adamw, lr: 0.0001, betas: [0.9, 0.95], eps: 1.0e-08, weight_decay: 0.1, "
+                        "muon: {lr: 0.02, momentum: 0.95, nesterov: true, steps: 5}}\n"
                         "  scheduler: {type: wsd, warmup_steps: 50, decay_ratio: 0.2, decay_type: linear, "
                         "min_lr_ratio: 0.0}\n"
                         "  activation_checkpointing: false\n"
                         "  data: null\n"
+                        "stage3: null\n"
                         "\n"
                         "checkpoint:\n"
                         "  save_interval: 200\n"
@@ -220,7 +239,22 @@ static void stages_take_their_own_keys(void **state)
     assert_string_equal(s->data.train[0].path, "other.bin");
     assert_int_equal(s->data.validation_count, 1); /* from `data` */
     assert_string_equal(s->data.validation[0].path, "data/validation.bin");
+    const struct bt_cfg_losses *l = &c->stage1_9.losses;
+    assert_int_equal(c->stage1_9.optimizer.type, BT_OPTIMIZER_MUON);
+    assert_true(c->stage1_9.optimizer.muon.lr == 0.5 && !c->stage1_9.optimizer.muon.nesterov);
+    assert_string_equal(c->stage1_9.teacher.path, "models/teacher");
+    assert_false(l->cross_entropy.present || l->logits.present);
+    assert_true(l->hidden.weight.kind == BT_WEIGHT_SCHEDULE && l->hidden.weight.final == 0.25);
+    assert_int_equal(l->hidden.type, BT_CFG_HIDDEN_INNER_PRODUCT);
+    assert_true(l->hidden.layer_weights.name == BT_LAYERS_LIST && l->hidden.layer_weights.count == 3);
+    assert_true(l->hidden.layer_weights.list[2] == 2.5);
+    assert_true(l->relation.weight.kind == BT_WEIGHT_BALANCE && l->relation.weight.at == 3);
+    assert_true(l->relation.form == BT_RELATION_ALGORITHM && l->relation.layer == 2 && l->relation.split_heads == 4);
+    assert_string_equal(c->stage3.teacher.cache, "/tmp/runs/cache");
+    assert_true(c->stage3.losses.logits.tau_squared && c->stage3.losses.logits.temperature == 2.0);
+    assert_true(c->stage3.losses.cross_entropy.weight.constant == 0.5);
     assert_ptr_equal(bt_train_config_data(c, BT_STAGE2), &s->data);
+    assert_ptr_equal(bt_train_config_data(c, BT_STAGE3), &c->data);
     assert_ptr_equal(bt_train_config_data(c, BT_STAGE0), &c->data);
     assert_ptr_equal(bt_train_config_data(c, BT_STAGE1), &c->data);
     bt_train_config_destroy(c);
@@ -240,7 +274,7 @@ static void bad_lines_are_refused_with_their_place(void **state)
         {"stage0: {max_steps: 100, weights: ternary}\n",
          "run.yaml:8:26: unknown key \"stage0.weights\"; the keys here are: max_steps, total_tokens, batch_size, "
          "gradient_accumulation_steps, gradient_clipping, zclip, max_skipped_updates, early_stopping, optimizer, "
-         "scheduler, activation_checkpointing, data, teacher, losses"},
+         "scheduler, activation_checkpointing, data"},
         {"name: twice\n", "run.yaml:8:1: duplicate key \"name\", first given at line 1, column 1"},
         {"  optimizer: {lr: abc}\n",
          "run.yaml:8:19: stage2.optimizer.lr: found the string \"abc\", expected a number above 0"},
@@ -260,10 +294,10 @@ static void bad_lines_are_refused_with_their_place(void **state)
          "run.yaml:8:20: stage2.optimizer.eps: found the number 0, expected a number of at least "
          "1e-30 and at most 1"},
         {"  optimizer: [lr]\n", "run.yaml:8:14: stage2.optimizer: found a list of 1, expected a mapping"},
-        {"  optimizer: {type: muon}\n",
-         "run.yaml:8:21: stage2.optimizer.type: the string \"muon\" is not supported yet"},
+        {"  optimizer: {muon: {steps: 0}}\n",
+         "run.yaml:8:29: stage2.optimizer.muon.steps: found the number 0, expected an integer from 1 to 100"},
         {"  optimizer: {type: sgd}\n",
-         "run.yaml:8:21: stage2.optimizer.type: found the string \"sgd\", expected one of adamw"},
+         "run.yaml:8:21: stage2.optimizer.type: found the string \"sgd\", expected one of adamw, muon"},
         {"  batch_size: 1e3\n",
          "run.yaml:8:15: stage2.batch_size: found the number 1e3, expected an integer from 1 to 1048576"},
         {"  batch_size: 0\n",
@@ -296,17 +330,20 @@ static void bad_lines_are_refused_with_their_place(void **state)
         {"stages: []\n", "run.yaml:8:9: stages: found an empty list, expected a list of at least one stage"},
         {"stages: [stage2, stage1]\n",
          "run.yaml:8:18: stages[1]: \"stage1\" cannot come after \"stage2\"; the order of "
-         "stages is stage0, stage1, stage2, each at most once"},
+         "stages is stage0, stage1, stage1_9, stage2, stage3, each at most once"},
         {"stages: [stage2, stage2]\n",
          "run.yaml:8:18: stages[1]: \"stage2\" cannot come after \"stage2\"; the order of "
-         "stages is stage0, stage1, stage2, each at most once"},
+         "stages is stage0, stage1, stage1_9, stage2, stage3, each at most once"},
         {"stages: [stage4]\n",
-         "run.yaml:8:10: stages[0]: found the string \"stage4\", expected one of stage0, stage1, stage2"},
-        {"stages: [stage1_9]\n", "run.yaml:8:10: stages[0]: the string \"stage1_9\" is not supported yet"},
+         "run.yaml:8:10: stages[0]: found the string \"stage4\", expected one of stage0, stage1, stage1_9, stage2, "
+         "stage3"},
+        {"stages: [stage1_9]\n", "run.yaml:8:1: missing section \"stage1_9\", which \"stages\" asks for"},
         {"stages: [stage0, stage1]\n", "run.yaml:8:1: missing section \"stage0\", which \"stages\" asks for"},
-        {"stage3: {}\n", "run.yaml:8:1: \"stage3\" is not supported yet"},
-        {"  teacher: {path: x}\n", "run.yaml:8:3: \"stage2.teacher\" is not supported yet"},
-        {"  losses: {}\n", "run.yaml:8:3: \"stage2.losses\" is not supported yet"},
+        {"stage3: {}\n", "run.yaml:8:1: stage3: missing \"max_steps\" or \"total_tokens\""},
+        {"  losses: {}\n", "run.yaml:8:3: unknown key \"stage2.losses\"; the keys here are: weights, activations, "
+                           "lambda_warmup, max_steps, total_tokens, batch_size, gradient_accumulation_steps, "
+                           "gradient_clipping, zclip, max_skipped_updates, early_stopping, optimizer, scheduler, "
+                           "activation_checkpointing, data"},
         {"  zclip: {enabled: true}\n", "run.yaml:8:20: stage2.zclip.enabled: true is not supported yet"},
         {"  zclip: {z_threshold: 0}\n",
          "run.yaml:8:24: stage2.zclip.z_threshold: found the number 0, expected a number above 0"},
@@ -357,6 +394,105 @@ static void bad_lines_are_refused_with_their_place(void **state)
             fail_msg("%s\n  got  %s\n  want %s", cases[i].lines, text, cases[i].sentence);
         assert_null(strchr(text, '\n'));
     }
+}
+
+/* Keys of a stage 3 of 100 updates, and the sentence that they deserve. */
+static void bad_losses_are_refused(void **state)
+{
+    static const struct {
+        const char *keys, *sentence;
+    } cases[] = {
+        {"",
+         "stage3.losses: found no term, expected at least one of cross_entropy, logits, hidden, attention_relation"},
+        {"losses: {logit: {}}", "unknown key \"stage3.losses.logit\"; did you mean \"logits\"?"},
+        {"losses: {cross_entropy: {weight: -1}}",
+         "stage3.losses.cross_entropy.weight: found the number -1, expected a number of at least 0"},
+        {"losses: {cross_entropy: {weight: [1]}}",
+         "stage3.losses.cross_entropy.weight: found a list of 1, expected a number, {initial, final, type, "
+         "warmup_steps} or {balance, at}"},
+        {"losses: {cross_entropy: {weight: {initial: 1}}}",
+         "missing required key \"stage3.losses.cross_entropy.weight.final\""},
+        {"losses: {cross_entropy: {weight: {initial: 1, at: 2}}}",
+         "unknown key \"stage3.losses.cross_entropy.weight.initial\"; the keys here are: balance, at"},
+        {"losses: {cross_entropy: {weight: {initial: 1, final: 0, warmup_steps: 99}}}",
+         "stage3.losses.cross_entropy.weight: after a warm-up of 99 updates the weight has no time to move in a stage "
+         "of 100"},
+        {"losses: {cross_entropy: {weight: {balance: 1}}}",
+         "stage3.losses.cross_entropy.weight: the other terms are balanced against it, so it takes a number or a "
+         "schedule"},
+        {"losses: {logits: {weight: {balance: 0}}}",
+         "stage3.losses.logits.weight.balance: found the number 0, expected a number above 0"},
+        {"losses: {logits: {weight: {balance: 1, at: 100}}}",
+         "stage3.losses.logits.weight: the weight would be found at update 100, but the stage has 100"},
+        {"losses: {logits: {temperature: 0}}",
+         "stage3.losses.logits.temperature: found the number 0, expected a number of at least 0.01 and at most 1e+06"},
+        {"losses: {hidden: {type: cosine}}",
+         "stage3.losses.hidden.type: found the string \"cosine\", expected one of mse, mse_normalized, inner_product"},
+        {"losses: {hidden: {layer_weights: []}}", "stage3.losses.hidden.layer_weights: found an empty list, expected "
+                                                  "one of uniform, progressive, exponential or "
+                                                  "a list of numbers"},
+        {"losses: {hidden: {layer_weights: [1, -1]}}",
+         "stage3.losses.hidden.layer_weights[1]: found the number -1, expected a number of at least 0"},
+        {"losses: {hidden: {layer_weights: linear}}",
+         "stage3.losses.hidden.layer_weights: found the string \"linear\", expected one of uniform, progressive, "
+         "exponential"},
+        {"losses: {attention_relation: {form: paper}}",
+         "stage3.losses.attention_relation.form: found the string \"paper\", expected one of equation, algorithm"},
+        {"losses: {attention_relation: {split_heads: 0}}",
+         "stage3.losses.attention_relation.split_heads: found the number 0, expected an integer from 1 to 1048576"},
+        {"losses: {hidden: {}}, teacher: {cache: c}",
+         "stage3.teacher.cache: it holds logits alone; hidden needs the teacher itself"},
+        {"losses: {logits: {}, attention_relation: {}}, teacher: {cache: c}",
+         "stage3.teacher.cache: it holds logits alone; attention_relation needs the teacher itself"},
+        {"losses: {logits: {}}, teacher: {cache_top_k: 2000}",
+         "stage3.teacher.cache_top_k: found the number 2000, expected an integer from 1 to 1024"},
+    };
+    (void)state;
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
+        const char *text = test_format("name: run\nmodel: {path: m}\ndata: {train: [{path: p}]}\nstages: [stage1, "
+                                       "stage3]\nstage3: {max_steps: 100, lambda_warmup: {enabled: false}, %s}\n",
+                                       cases[i].keys);
+        const char *got = refusal(text, NULL, 0);
+        if (!strstr(got, cases[i].sentence))
+            fail_msg("%s\ngot:  %s\nwant: %s", cases[i].keys, got, cases[i].sentence);
+    }
+}
+
+static void a_stage_without_stage1_names_its_teacher(void **state)
+{
+    static const char head[] = "name: run\nmodel: {path: m}\ndata: {train: [{path: p}]}\nstages: [stage3]\n";
+    static const char stage[] = "stage3: {max_steps: 100, lambda_warmup: {enabled: false}, losses: {%s}%s}\n";
+    const char *text = test_format("%s%s", head, test_format(stage, "logits: {}", ""));
+    (void)state;
+    assert_non_null(strstr(refusal(text, NULL, 0), "stage3.teacher: missing \"path\"; only a stage1 that starts from a "
+                                                   "model folder leaves a teacher"));
+    bt_train_config_destroy(parse(test_format("%s%s", head, test_format(stage, "cross_entropy: {}", "")), NULL, 0));
+    text = test_format("%s%s", head, test_format(stage, "logits: {}", ", teacher: {path: t}"));
+    bt_train_config_destroy(parse(text, NULL, 0));
+}
+
+static void terms_take_their_defaults(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {
+        "stage3={max_steps: 100, lambda_warmup: {enabled: false}, losses: {logits: {}, hidden: {}, "
+        "attention_relation: {}}}"};
+    struct bt_train_config *c = parse(minimal, sets, 1);
+    const struct bt_cfg_losses *l = &c->stage3.losses;
+    assert_false(l->cross_entropy.present);
+    assert_true(l->logits.present && l->logits.weight.kind == BT_WEIGHT_CONSTANT && l->logits.weight.constant == 10.0);
+    assert_true(l->logits.temperature == 5.0 && !l->logits.tau_squared);
+    assert_true(l->hidden.weight.kind == BT_WEIGHT_SCHEDULE && l->hidden.weight.initial == 0.5 &&
+                l->hidden.weight.final == 0.0 && l->hidden.weight.type == BT_CURVE_COSINE);
+    assert_int_equal(l->hidden.type, BT_CFG_HIDDEN_MSE_NORMALIZED);
+    assert_int_equal(l->hidden.layer_weights.name, BT_LAYERS_PROGRESSIVE);
+    assert_true(l->relation.weight.kind == BT_WEIGHT_BALANCE && l->relation.weight.balance == 0.5 &&
+                l->relation.weight.at == 10);
+    assert_int_equal(l->relation.form, BT_RELATION_EQUATION);
+    assert_true(l->relation.layer == -1 && l->relation.split_heads == 8 && l->relation.temperature == 1.0);
+    assert_null(c->stage3.teacher.path);
+    assert_int_equal(c->stage3.teacher.cache_top_k, 64);
+    bt_train_config_destroy(c);
 }
 
 static void bad_files_are_refused(void **state)
@@ -762,6 +898,9 @@ int main(void)
         cmocka_unit_test(every_key_arrives),
         cmocka_unit_test(stages_take_their_own_keys),
         cmocka_unit_test(bad_lines_are_refused_with_their_place),
+        cmocka_unit_test(bad_losses_are_refused),
+        cmocka_unit_test(a_stage_without_stage1_names_its_teacher),
+        cmocka_unit_test(terms_take_their_defaults),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(what_is_not_run_need_not_be_whole),
         cmocka_unit_test(set_changes_any_key),
