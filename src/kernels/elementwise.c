@@ -16,6 +16,17 @@ void BT_FN(add)(bt_real *y, const bt_real *x, size_t n)
     }
 }
 
+void BT_FN(combine)(bt_real *out, bt_real a, const bt_real *x, bt_real b, const bt_real *y, size_t n)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t i0 = 0; i0 < n; i0 += PIECE) {
+        const size_t end = i0 + BT_MIN((size_t)PIECE, n - i0);
+#pragma omp simd
+        for (size_t i = i0; i < end; i++)
+            out[i] = a * x[i] + b * y[i];
+    }
+}
+
 void BT_FN(bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d)
 {
 #pragma omp parallel for schedule(static) if (n > 1)

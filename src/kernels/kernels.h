@@ -120,7 +120,9 @@ struct bt_kernels {
                           bt_real dlogits_scale);
 
     /* Elementwise helpers on large buffers. */
-    void (*add)(bt_real *y, const bt_real *x, size_t n);                  /* y += x */
+    void (*add)(bt_real *y, const bt_real *x, size_t n); /* y += x */
+    /* out = a x + b y over n; out may be x or y */
+    void (*combine)(bt_real *out, bt_real a, const bt_real *x, bt_real b, const bt_real *y, size_t n);
     void (*bias_fwd)(bt_real *y, const bt_real *b, size_t n, size_t d);   /* y (n, d) += b (d) */
     void (*bias_bwd)(bt_real *db, const bt_real *dy, size_t n, size_t d); /* db (d) += column sums of dy */
 

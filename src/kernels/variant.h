@@ -37,6 +37,7 @@
     X(glu_bwd)                                                                                                         \
     X(cross_entropy)                                                                                                   \
     X(add)                                                                                                             \
+    X(combine)                                                                                                         \
     X(bias_fwd)                                                                                                        \
     X(bias_bwd)                                                                                                        \
     X(adamw)                                                                                                           \

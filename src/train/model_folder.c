@@ -155,7 +155,7 @@ static bool can_stay(const struct bt_loaded_model *model, const struct bt_tensor
     for (size_t i = 0; i < model->params.count; i++) {
         const struct bt_slot *slot = &map->slots[i];
         const struct bt_tensor_view *view = slot->part[BT_PART_WHOLE];
-        if (slot->packed || slot->part[BT_PART_ONES] || view->dtype != BT_DTYPE_F32 || strcmp(view->file, file) != 0 ||
+        if (slot->packed || slot->part[BT_PART_FIRST] || view->dtype != BT_DTYPE_F32 || strcmp(view->file, file) != 0 ||
             (uintptr_t)view->data % _Alignof(float) != 0)
             return false;
     }

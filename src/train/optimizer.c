@@ -21,22 +21,33 @@ float bt_clip_scale(double norm, double limit)
     return limit > 0.0 && norm > limit ? (float)(limit / (norm + 1e-6)) : 1.0f;
 }
 
-void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
+static void adamw_step(const struct bt_optimizer *o, const struct bt_param *p, double lr, int64_t t,
+                       float gradient_scale)
 {
     const struct bt_cfg_optimizer *c = o->config;
+    const float beta1 = (float)c->beta1, beta2 = (float)c->beta2;
+    /* The corrections are those of the betas as the kernel has them: 1 - 0.999 in float is off by 1.3e-5. */
+    const struct bt_adamw step = {.lr = (float)lr,
+                                  .beta1 = beta1,
+                                  .beta2 = beta2,
+                                  .eps = (float)c->eps,
+                                  .weight_decay = p->decays ? (float)c->weight_decay : 0.0f,
+                                  .gradient_scale = gradient_scale,
+                                  .correction1 = (float)(1.0 - pow((double)beta1, (double)t)),
+                                  .correction2 = (float)(1.0 - pow((double)beta2, (double)t))};
+    o->kernels->adamw(o->weights + p->offset, o->m + p->offset, o->v + p->offset, o->gradients + p->offset, p->count,
+                      &step);
+}
+
+void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
+{
+    const double muon_lr = lr / o->config->lr * o->config->muon.lr;
     for (size_t i = 0; i < o->params->count; i++) {
         const struct bt_param *p = &o->params->list[i];
-        const float beta1 = (float)c->beta1, beta2 = (float)c->beta2;
-        /* The corrections are those of the betas as the kernel has them: 1 - 0.999 in float is off by 1.3e-5. */
-        const struct bt_adamw step = {.lr = (float)lr,
-                                      .beta1 = beta1,
-                                      .beta2 = beta2,
-                                      .eps = (float)c->eps,
-                                      .weight_decay = p->decays ? (float)c->weight_decay : 0.0f,
-                                      .gradient_scale = gradient_scale,
-                                      .correction1 = (float)(1.0 - pow((double)beta1, (double)t)),
-                                      .correction2 = (float)(1.0 - pow((double)beta2, (double)t))};
-        o->kernels->adamw(o->weights + p->offset, o->m + p->offset, o->v + p->offset, o->gradients + p->offset,
-                          p->count, &step);
+        if (bt_muon_takes(o->config, p))
+            bt_muon_step(o->compute, o->config, muon_lr, gradient_scale, o->weights + p->offset, o->m + p->offset,
+                         o->gradients + p->offset, p->shape[0], p->shape[1], &o->muon);
+        else
+            adamw_step(o, p, lr, t, gradient_scale);
     }
 }

@@ -26,6 +26,7 @@ static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
     t->optimizer.gradients = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.m = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.v = bt_arena_take(arena, total, sizeof(float));
+    bt_muon_carve(&t->optimizer.muon, arena, t->params, &t->config->optimizer);
     bt_batch_carve(&t->batch, arena, (size_t)t->config->batch_size, seq);
     for (size_t i = 0; i < BT_FEED_SLOTS; i++)
         bt_micro_batch_carve(&t->slots[i], arena, (size_t)t->config->batch_size, seq);
@@ -88,6 +89,7 @@ enum bt_err bt_trainer_create(const struct bt_cfg_train_stage *config, const str
     carve(t, &t->arena, seq);
     t->optimizer.params = params;
     t->optimizer.kernels = &t->compute.kernels;
+    t->optimizer.compute = &t->compute;
     t->optimizer.config = &config->optimizer;
     t->optimizer.weights = weights;
     t->sources = bt_zalloc(bt_rows_sources(rows), sizeof *t->sources);

@@ -362,7 +362,7 @@ static void sources_add_up(void **state)
 
     struct bt_diag diag = {0};
     TEST_OK(bt_trainer_create(&world.config, &world.params, world.weights, world.rows, WORLD_SEQ, 24, &world.compute,
-                              &t, &diag),
+                              NULL, &t, &diag),
             diag);
     t->state = end;
     TEST_OK(bt_trainer_begin(t, &diag), diag);
