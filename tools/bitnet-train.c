@@ -12,6 +12,7 @@
 #include "options.h"
 #include "plan_report.h"
 #include "stop.h"
+#include "tokenize_screen.h"
 #include "train/run.h"
 
 struct arguments {
@@ -26,6 +27,9 @@ struct screen { /* where progress goes: stderr */
     bool bar_shown;
     int64_t log_interval;
     double last_bar;
+    const char *style;
+    struct bt_screen text; /* while text is tokenized: */
+    bool text_begun;       /* and not read to its end */
 };
 
 static void clear_bar(struct screen *screen)
@@ -33,6 +37,7 @@ static void clear_bar(struct screen *screen)
     if (screen->bar_shown)
         fputs("\r\033[K", stderr);
     screen->bar_shown = false;
+    bt_screen_clear(&screen->text);
 }
 
 static void say(void *context, const char *sentence)
@@ -79,6 +84,15 @@ static void show_progress(void *context, const struct bt_progress *progress)
     }
 }
 
+static void show_tokenizing(void *context, const struct bt_tokenize_progress *progress)
+{
+    struct screen *screen = context;
+    if (!screen->text_begun)
+        bt_screen_open(&screen->text, screen->style, screen->quiet);
+    screen->text_begun = progress->position < progress->size;
+    bt_show_tokenizing(&screen->text, progress);
+}
+
 static bool stop_requested(void *context)
 {
     (void)context;
@@ -89,6 +103,7 @@ static void choose_progress(struct screen *screen, const char *style, bool quiet
 {
     const bool terminal = isatty(STDERR_FILENO);
     screen->quiet = quiet;
+    screen->style = style;
     screen->log_interval = log_interval > 0 ? log_interval : 1;
     screen->bar = !quiet && (!strcmp(style, "bar") || (!strcmp(style, "auto") && terminal));
     screen->lines = !quiet && (!strcmp(style, "lines") || (!strcmp(style, "auto") && !terminal));
@@ -111,12 +126,13 @@ static enum bt_err print_config(const struct bt_train_config *config, struct bt_
     return BT_OK;
 }
 
-static enum bt_err dry_run(const struct bt_train_config *config, struct bt_diag *diag)
+static enum bt_err dry_run(const struct bt_train_config *config, struct screen *screen, struct bt_diag *diag)
 {
     struct bt_run_plan plan;
-    const struct bt_observer silent = {0};
-    const struct bt_run run_of_config = {.config = config, .observer = &silent};
+    const struct bt_observer observer = {.context = screen, .say = say, .tokenizing = show_tokenizing};
+    const struct bt_run run_of_config = {.config = config, .observer = &observer};
     const enum bt_err err = bt_plan_run(&run_of_config, &plan, diag);
+    clear_bar(screen);
     if (!err)
         bt_print_plan(stdout, &plan);
     return err;
@@ -125,8 +141,11 @@ static enum bt_err dry_run(const struct bt_train_config *config, struct bt_diag 
 static enum bt_err train(const struct bt_train_config *config, const struct arguments *arguments, struct screen *screen,
                          struct bt_diag *diag)
 {
-    const struct bt_observer observer = {
-        .context = screen, .say = say, .progress = show_progress, .stop = stop_requested};
+    const struct bt_observer observer = {.context = screen,
+                                         .say = say,
+                                         .progress = show_progress,
+                                         .tokenizing = show_tokenizing,
+                                         .stop = stop_requested};
     const struct bt_run_options options = {.resume = resume_of(arguments->resume), .version = BT_VERSION};
     bt_stop_install();
     const enum bt_err err = bt_run_config(config, &observer, &options, diag);
@@ -154,7 +173,7 @@ static enum bt_err act(const struct bt_train_config *config, const struct argume
     if (arguments->print_config)
         return print_config(config, diag);
     if (arguments->dry_run)
-        return dry_run(config, diag);
+        return dry_run(config, &screen, diag);
     return train(config, arguments, &screen, diag);
 }
 

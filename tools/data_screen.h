@@ -1,4 +1,4 @@
-/* tools/data_screen.h - how far a command of bitnet-data has come: a bar on a terminal, else lines, on stderr. */
+/* tools/data_screen.h - how far a program has come with files: a bar on a terminal, else lines, on stderr. */
 #ifndef BT_TOOLS_DATA_SCREEN_H
 #define BT_TOOLS_DATA_SCREEN_H
 

@@ -12,6 +12,7 @@
 #include "text/shard_set.h"
 #include "text/tokenize.h"
 #include "text/utf8.h"
+#include "tokenize_screen.h"
 #include "train/progress.h"
 
 struct request {
@@ -19,28 +20,9 @@ struct request {
     uint64_t shard_tokens, threads;
 };
 
-/* "1.2 GB, 35.1 MB/s, 310M tokens, 9.02M tokens/s" */
-static void say_amounts(const struct bt_screen *screen, const struct bt_tokenize_progress *p)
-{
-    char tokens[32], rate[32];
-    bt_screen_say_bytes(screen, p->bytes);
-    bt_format_rate(tokens, sizeof tokens, (double)p->tokens);
-    bt_format_rate(rate, sizeof rate, (double)p->tokens / bt_screen_seconds(screen));
-    fprintf(stderr, ", %s tokens, %s tokens/s", tokens, rate);
-}
-
-static void show_progress(void *context, const struct bt_tokenize_progress *p)
-{
-    struct bt_screen *screen = context;
-    if (!bt_screen_begin(screen, p->position, p->size))
-        return;
-    say_amounts(screen, p);
-    bt_screen_end(screen);
-}
-
 static void say_rates(const struct bt_screen *screen, const struct bt_tokenize_progress *p, int threads)
 {
-    say_amounts(screen, p);
+    bt_say_tokenized(screen, p);
     fprintf(stderr, " on %d thread%s\n", threads, threads == 1 ? "" : "s");
 }
 
@@ -119,7 +101,7 @@ static enum bt_err tokenize(const struct request *r, const struct bt_command_lin
                                           .shard_tokens = r->shard_tokens,
                                           .skip = !strcmp(r->on_error, "skip"),
                                           .threads = r->threads ? (int)r->threads : bt_cpu_count(),
-                                          .progress = show_progress,
+                                          .progress = bt_show_tokenizing,
                                           .context = &screen};
     enum bt_err err = bt_separators_choose(r->tokenizer, tokenizer, r->before, r->after, &options.separators, diag);
     if (err)
@@ -150,7 +132,7 @@ static enum bt_err run(void *request, const struct bt_command_line *line, struct
 
 int bt_data_tokenize(int argc, char **argv)
 {
-    struct request r = {.key = "text", .on_error = "stop", .progress = "auto", .shard_tokens = 100000000};
+    struct request r = {.key = "text", .on_error = "stop", .progress = "auto", .shard_tokens = BT_SHARD_TOKENS_USUAL};
     const struct bt_option options[] = {
         {"tokenizer", "FOLDER", BT_OPTION_TEXT, &r.tokenizer, 0, "a model folder, or a tokenizer.json"},
         {"out", "PREFIX", BT_OPTION_TEXT, &r.out, 0,

@@ -256,6 +256,34 @@ static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id i
     return with_place(c, bt_check_schedule(&s->scheduler, s->max_steps, stage, &why), &why);
 }
 
+/* Keys that only one format has a use for. */
+static enum bt_err check_source(const struct checker *c, const char *list, size_t i, const struct bt_cfg_source *s)
+{
+    char at[96];
+    snprintf(at, sizeof at, "%s[%zu]", list, i);
+    if (s->key && s->format != BT_CFG_JSONL)
+        return refuse(c, list, "%s.key: only format: jsonl has keys; remove it, or set the format", at);
+    if (s->separator && s->format != BT_CFG_TEXT)
+        return refuse(c, list, "%s.separator: only format: text has lines that separate; remove it, or set the format",
+                      at);
+    if (s->separator && (!*s->separator || strchr(s->separator, '\n')))
+        return refuse(c, list, "%s.separator: expected the text of one line", at);
+    return BT_OK;
+}
+
+static enum bt_err check_sources(const struct checker *c, const char *section, const struct bt_cfg_data *data)
+{
+    enum bt_err err = BT_OK;
+    char list[32];
+    snprintf(list, sizeof list, "%s.train", section);
+    for (size_t i = 0; !err && i < data->train_count; i++)
+        err = check_source(c, list, i, &data->train[i]);
+    snprintf(list, sizeof list, "%s.validation", section);
+    for (size_t i = 0; !err && i < data->validation_count; i++)
+        err = check_source(c, list, i, &data->validation[i]);
+    return err;
+}
+
 static bool needs_data(const struct bt_train_config *config, enum bt_stage_id stage)
 {
     if (stage == BT_STAGE1)
@@ -265,6 +293,13 @@ static bool needs_data(const struct bt_train_config *config, enum bt_stage_id st
 
 static enum bt_err check_data(const struct checker *c)
 {
+    enum bt_err err = check_sources(c, "data", &c->config->data);
+    if (!err && c->config->stage0.has_data)
+        err = check_sources(c, "stage0.data", &c->config->stage0.data);
+    if (!err && c->config->stage2.has_data)
+        err = check_sources(c, "stage2.data", &c->config->stage2.data);
+    if (err)
+        return err;
     for (size_t i = 0; i < c->config->stage_count; i++) {
         const enum bt_stage_id stage = c->config->stages[i];
         if (!needs_data(c->config, stage) || bt_train_config_data(c->config, stage)->train_count)

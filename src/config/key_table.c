@@ -45,7 +45,8 @@ static const char *const stage_names[] = {
     [BT_STAGE0] = "stage0", [BT_STAGE1] = "stage1", [BT_STAGE1_9] = "stage1_9",
     [BT_STAGE2] = "stage2", [BT_STAGE3] = "stage3", [BT_STAGE_COUNT] = NULL,
 };
-static const char *const format_names[] = {[BT_CFG_LLMC] = "llmc", [BT_CFG_NANOGPT] = "nanogpt", NULL};
+static const char *const format_names[] = {
+    [BT_CFG_LLMC] = "llmc", [BT_CFG_NANOGPT] = "nanogpt", [BT_CFG_TEXT] = "text", [BT_CFG_JSONL] = "jsonl", NULL};
 static const char *const weights_names[] = {[BT_WEIGHTS_TERNARY] = "ternary", [BT_WEIGHTS_NONE] = "none", NULL};
 static const char *const activations_names[] = {[BT_ACTIVATIONS_INT8] = "int8", [BT_ACTIVATIONS_NONE] = "none", NULL};
 static const char *const curve_names[] = {[BT_CURVE_LINEAR] = "linear", [BT_CURVE_COSINE] = "cosine", NULL};
@@ -83,10 +84,9 @@ const char *bt_stage_name(enum bt_stage_id stage)
 
 #define AT(field) offsetof(struct bt_cfg_source, field)
 static const struct bt_key source_keys[] = {
-    STRING("path", AT(path), NULL, BT_KEY_REQUIRED),
-    REAL("weight", AT(weight), "1.0", 0.0, REAL_MAX, ABOVE_LOW),
-    ENUM("format", AT(format), "llmc", format_names, 0),
-    END,
+    STRING("path", AT(path), NULL, BT_KEY_REQUIRED),     REAL("weight", AT(weight), "1.0", 0.0, REAL_MAX, ABOVE_LOW),
+    ENUM("format", AT(format), "llmc", format_names, 0), STRING("key", AT(key), NULL, NULLABLE),
+    STRING("separator", AT(separator), NULL, NULLABLE),  END,
 };
 #undef AT
 

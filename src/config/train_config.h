@@ -14,7 +14,7 @@
 enum bt_stage_id { BT_STAGE0, BT_STAGE1, BT_STAGE1_9, BT_STAGE2, BT_STAGE3, BT_STAGE_COUNT };
 const char *bt_stage_name(enum bt_stage_id stage); /* "stage0" ... "stage1_9" */
 
-enum bt_cfg_shard_format { BT_CFG_LLMC, BT_CFG_NANOGPT };
+enum bt_cfg_data_format { BT_CFG_LLMC, BT_CFG_NANOGPT, BT_CFG_TEXT, BT_CFG_JSONL };
 enum bt_cfg_weights { BT_WEIGHTS_TERNARY, BT_WEIGHTS_NONE };
 enum bt_cfg_activations { BT_ACTIVATIONS_INT8, BT_ACTIVATIONS_NONE };
 enum bt_cfg_curve { BT_CURVE_LINEAR, BT_CURVE_COSINE };
@@ -31,7 +31,9 @@ enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_
 struct bt_cfg_source {
     char *path;    /* file or glob */
     double weight; /* share of the tokens, > 0 */
-    enum bt_cfg_shard_format format;
+    enum bt_cfg_data_format format;
+    char *key;       /* of a document in a line of jsonl; NULL: "text" */
+    char *separator; /* the line of a text that ends a document; NULL: a file is one document */
 };
 
 struct bt_cfg_data {

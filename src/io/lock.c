@@ -28,13 +28,14 @@ static enum bt_err fail_in_use(int fd, const char *path, struct bt_diag *diag)
 }
 
 /* Not fcntl's record locks, which a process loses by closing any other descriptor of the file. */
-static enum bt_err lock_descriptor(int fd, const char *path, struct bt_diag *diag)
+static enum bt_err lock_descriptor(int fd, const char *path, bool *ret_busy, struct bt_diag *diag)
 {
     int failed;
     do
         failed = flock(fd, LOCK_EX | LOCK_NB);
     while (failed && errno == EINTR);
-    if (failed && errno == EWOULDBLOCK)
+    *ret_busy = failed && errno == EWOULDBLOCK;
+    if (*ret_busy)
         return fail_in_use(fd, path, diag);
     return failed ? bt_sys_fail(diag, BT_EIO, path, "lock") : BT_OK;
 }
@@ -50,6 +51,13 @@ static enum bt_err sign(int fd, const char *path, struct bt_diag *diag)
 
 enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_diag *diag)
 {
+    bool busy;
+    return bt_lock_try(path, &busy, ret_lock, diag);
+}
+
+enum bt_err bt_lock_try(const char *path, bool *ret_busy, struct bt_lock **ret_lock, struct bt_diag *diag)
+{
+    *ret_busy = false;
     struct bt_lock *lock = bt_alloc(sizeof *lock);
     if (!lock)
         return bt_fail_nomem(diag);
@@ -58,7 +66,7 @@ enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_
         bt_free(lock);
         return err;
     }
-    err = lock_descriptor(lock->fd, path, diag);
+    err = lock_descriptor(lock->fd, path, ret_busy, diag);
     if (!err)
         err = sign(lock->fd, path, diag);
     if (err) {

@@ -3,12 +3,16 @@
 #ifndef BT_IO_LOCK_H
 #define BT_IO_LOCK_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /* Makes the file where there is none and writes "<process id> <host>" into it. When another holds it: BT_EINPUT and
  * "... is in use by process 1234 on host foo". */
 struct bt_lock;
 enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_diag *diag);
+/* The same, and says whether it is another holder that it failed for, so that one can wait and try again. */
+enum bt_err bt_lock_try(const char *path, bool *ret_busy, struct bt_lock **ret_lock, struct bt_diag *diag);
 void bt_lock_release(struct bt_lock *lock); /* the file stays, empty; takes NULL */
 
 #endif

@@ -44,11 +44,15 @@ enum bt_err bt_text_format_of(const char *path, enum bt_text_format *ret_format,
                    path);
 }
 
-/* Is the file there, and what its name says? */
-static enum bt_err look_at(struct bt_documents *d, size_t i, struct bt_diag *diag)
+/* Is the file there, and of which format? */
+static enum bt_err look_at(struct bt_documents *d, size_t i, const enum bt_text_format *format, struct bt_diag *diag)
 {
     struct bt_stream *stream;
-    enum bt_err err = bt_text_format_of(d->paths[i], &d->formats[i], diag);
+    enum bt_err err = BT_OK;
+    if (format)
+        d->formats[i] = *format;
+    else
+        err = bt_text_format_of(d->paths[i], &d->formats[i], diag);
     if (!err)
         err = bt_stream_open(d->paths[i], &stream, diag);
     if (err)
@@ -59,8 +63,8 @@ static enum bt_err look_at(struct bt_documents *d, size_t i, struct bt_diag *dia
     return BT_OK;
 }
 
-enum bt_err bt_documents_open(const char *const *paths, size_t count, const char *separator,
-                              struct bt_documents **ret_documents, struct bt_diag *diag)
+enum bt_err bt_documents_open(const char *const *paths, size_t count, const enum bt_text_format *format,
+                              const char *separator, struct bt_documents **ret_documents, struct bt_diag *diag)
 {
     struct bt_documents *d = bt_zalloc(1, sizeof *d);
     if (!d)
@@ -72,7 +76,7 @@ enum bt_err bt_documents_open(const char *const *paths, size_t count, const char
     d->data = bt_alloc(d->room);
     enum bt_err err = d->formats && d->inputs && d->data ? BT_OK : bt_fail_nomem(diag);
     for (size_t i = 0; !err && i < count; i++)
-        err = look_at(d, i, diag);
+        err = look_at(d, i, format, diag);
     if (err)
         bt_documents_close(d);
     else

@@ -29,11 +29,11 @@ struct bt_record {
     uint64_t line, byte; /* of the uncompressed text, where it begins; from 1 and from 0 */
 };
 
-/* Opens each file once to see that it is there and what its name says. paths and separator (NULL: none) are borrowed.
- */
+/* Opens each file once to see that it is there. format: of all of them; NULL: as their names say. paths and separator
+ * (NULL: none) are borrowed. */
 struct bt_documents;
-enum bt_err bt_documents_open(const char *const *paths, size_t count, const char *separator,
-                              struct bt_documents **ret_documents, struct bt_diag *diag);
+enum bt_err bt_documents_open(const char *const *paths, size_t count, const enum bt_text_format *format,
+                              const char *separator, struct bt_documents **ret_documents, struct bt_diag *diag);
 /* BT_EINPUT when the rest of a file cannot be read, for instance because compressed data were cut; the call after that
  * goes on with the next file. */
 enum bt_err bt_documents_next(struct bt_documents *documents, struct bt_record *ret_record, struct bt_diag *diag);

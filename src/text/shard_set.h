@@ -12,7 +12,8 @@
 #include "base/err.h"
 #include "text/manifest.h"
 
-#define BT_SHARD_TOKENS_MAX ((uint64_t)INT32_MAX)
+#define BT_SHARD_TOKENS_MAX   ((uint64_t)INT32_MAX)
+#define BT_SHARD_TOKENS_USUAL 100000000
 
 /* width: bytes of a token, 2 or 4. shard_tokens: 1 .. BT_SHARD_TOKENS_MAX. Makes the folder. prefix is borrowed. */
 struct bt_shard_set;

@@ -1,5 +1,6 @@
 #include "text/tokenize.h"
 
+#include <inttypes.h>
 #include <omp.h>
 
 #include "base/mem.h"
@@ -170,6 +171,11 @@ static void tell_progress(struct job *job)
         job->options->progress(job->options->context, &job->report.done);
 }
 
+static bool stop_asked(const struct bt_tokenize_options *options)
+{
+    return options->stop && options->stop(options->context);
+}
+
 /* What comes earlier in the inputs is told first. */
 static enum bt_err round_error(const struct job *job, struct bt_diag *diag)
 {
@@ -189,6 +195,23 @@ static enum bt_err run_rounds(struct job *job, struct bt_diag *diag)
             return err;
         waiting = to_read->documents.count + to_encode->documents.count;
         tell_progress(job);
+        if (waiting > 0 && stop_asked(job->options))
+            return bt_fail(diag, BT_ESTOPPED, "stopped after %" PRIu64 " documents had been tokenized; the same command starts them over",
+                           job->report.done.documents);
+    }
+    return BT_OK;
+}
+
+/* Was what has been read what the caller meant? */
+static enum bt_err check_hashes(const struct job *job, struct bt_diag *diag)
+{
+    const struct bt_tokenize_options *options = job->options;
+    for (size_t i = 0; options->input_hashes && i < options->input_count; i++) {
+        const struct bt_input *input = bt_documents_input(job->documents, i);
+        if (input->hash != options->input_hashes[i])
+            return bt_fail(diag, BT_EINPUT,
+                           "%s: changed while it was read: its XXH3-64 is %016" PRIx64 ", expected %016" PRIx64,
+                           input->path, input->hash, options->input_hashes[i]);
     }
     return BT_OK;
 }
@@ -226,7 +249,8 @@ static enum bt_err job_open(struct job *job, struct bt_diag *diag)
         if (!batch_init(&job->batches[i]))
             err = bt_fail_nomem(diag);
     if (!err)
-        err = bt_documents_open(options->inputs, options->input_count, options->separator, &job->documents, diag);
+        err = bt_documents_open(options->inputs, options->input_count, options->format, options->separator,
+                                &job->documents, diag);
     if (!err)
         err = bt_shard_set_open(options->prefix, job->report.width, options->shard_tokens, &job->shards, diag);
     return err;
@@ -250,6 +274,8 @@ enum bt_err bt_tokenize(const struct bt_tokenize_options *options, struct bt_tok
     enum bt_err err = job_open(&job, diag);
     if (!err)
         err = run_rounds(&job, diag);
+    if (!err)
+        err = check_hashes(&job, diag);
     if (!err)
         err = bt_shard_set_finish(job.shards, diag);
     if (!err)

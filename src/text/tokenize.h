@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "text/documents.h"
 #include "text/separators.h"
 #include "text/tokenizer.h"
 
@@ -25,12 +26,15 @@ struct bt_tokenize_options { /* all borrowed */
     struct bt_separators separators;
     const char *const *inputs;
     size_t input_count;
-    const char *key, *separator; /* text/documents.h */
+    const uint64_t *input_hashes;      /* (input_count) XXH3-64 that the inputs must have; NULL: any */
+    const enum bt_text_format *format; /* of all inputs; NULL: as their names say */
+    const char *key, *separator;       /* text/documents.h */
     const char *prefix;
     uint64_t shard_tokens;
     bool skip; /* leave out what cannot be read, and count it, in place of stopping */
     int threads;
     void (*progress)(void *context, const struct bt_tokenize_progress *progress); /* after each batch; may be NULL */
+    bool (*stop)(void *context); /* asked after each batch: give up and return BT_ESTOPPED? May be NULL */
     void *context;
 };
 

@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "text/shard_mask.h"
 #include "train/rows_source.h"
+#include "train/rows_text.h"
 
 static void source_finish(struct bt_source *source)
 {
@@ -19,7 +20,21 @@ static void source_finish(struct bt_source *source)
     bt_free(source->shards);
     bt_free(source->masks);
     bt_names_free(source->paths, source->count);
+    bt_names_free(source->texts, source->text_count);
+    bt_free(source->text_files);
     bt_plan_finish(&source->plan);
+}
+
+/* The shards of the source, which text becomes here. */
+static enum bt_err find_shards(struct bt_source *source, const struct bt_cfg_source *config,
+                               const struct bt_rows_options *options, struct bt_diag *diag)
+{
+    if (bt_source_is_text(config))
+        return bt_source_tokenize(source, config, options, diag);
+    enum bt_err err = bt_glob(config->path, &source->paths, &source->count, diag);
+    for (size_t i = 0; !err && i < source->count; i++)
+        err = bt_source_check_name(source->paths[i], config, diag);
+    return err;
 }
 
 /* Opens every file of the source and checks every id: after this its tokens are trusted. */
@@ -27,7 +42,7 @@ static enum bt_err open_shards(struct bt_source *source, const struct bt_cfg_sou
                                const struct bt_rows_options *options, struct bt_diag *diag)
 {
     const enum bt_shard_format format = config->format == BT_CFG_NANOGPT ? BT_SHARD_NANOGPT : BT_SHARD_LLMC;
-    enum bt_err err = bt_glob(config->path, &source->paths, &source->count, diag);
+    enum bt_err err = find_shards(source, config, options, diag);
     if (err)
         return err;
     source->shards = bt_zalloc(source->count, sizeof *source->shards);
@@ -62,18 +77,18 @@ static enum bt_err plan_packed(struct bt_source *source, const char *path, const
 {
     uint64_t separators = 0;
     const struct bt_plan_source shards = plan_source(source);
-    if (options->before < 0 && options->after < 0 && count_masks(source) < source->count)
+    if (source->before < 0 && source->after < 0 && count_masks(source) < source->count)
         return bt_fail(diag, BT_EINPUT,
                        "%s: packing needs to know where documents begin or end, but data.separators is not set and the "
                        "model names no BOS or EOS id",
                        path);
     enum bt_err err =
-        bt_plan_packed(&shards, options->seq, options->before, options->after, &source->plan, &separators, diag);
+        bt_plan_packed(&shards, options->seq, source->before, source->after, &source->plan, &separators, diag);
     if (!err && separators == 0)
         err = bt_fail(diag, BT_EINPUT,
                       "%s: no separator (before %" PRId64 ", after %" PRId64 ", -1 is none) occurs in its %" PRIu64
                       " tokens, which packing needs; set data.separators, or packing: false",
-                      path, options->before, options->after, source->plan.tokens);
+                      path, source->before, source->after, source->plan.tokens);
     return err;
 }
 
@@ -96,6 +111,8 @@ static enum bt_err fail_no_row(const struct bt_source *source, const char *path,
 static enum bt_err open_source(struct bt_source *source, const struct bt_cfg_source *config,
                                const struct bt_rows_options *options, struct bt_diag *diag)
 {
+    source->before = options->before;
+    source->after = options->after;
     const enum bt_err err = open_shards(source, config, options, diag);
     if (err)
         return err;
@@ -103,6 +120,17 @@ static enum bt_err open_source(struct bt_source *source, const struct bt_cfg_sou
         return plan_packed(source, config->path, options, diag);
     const struct bt_plan_source shards = plan_source(source);
     return bt_plan_windows(&shards, options->seq, &source->plan, diag);
+}
+
+/* A text's identity is that of the bytes that were tokenized. */
+static enum bt_err add_text(struct bt_rows *rows, const struct bt_source *source, size_t i, struct bt_diag *diag)
+{
+    struct bt_data_file *file = &rows->files[rows->file_count++];
+    *file = (struct bt_data_file){.path = bt_strdup(source->texts[i]),
+                                  .size = source->text_files[i].size,
+                                  .hash = source->text_files[i].hash,
+                                  .hashed = true};
+    return file->path ? BT_OK : bt_fail_nomem(diag);
 }
 
 /* A shard, and its mask if it has one. */
@@ -123,12 +151,15 @@ static enum bt_err list_files(struct bt_rows *rows, struct bt_diag *diag)
 {
     size_t count = 0;
     for (size_t s = 0; s < rows->count; s++)
-        count += rows->sources[s].count + count_masks(&rows->sources[s]);
+        count += rows->sources[s].text_count + rows->sources[s].count + count_masks(&rows->sources[s]);
     rows->files = bt_zalloc(count, sizeof *rows->files);
     enum bt_err err = rows->files ? BT_OK : bt_fail_nomem(diag);
-    for (size_t s = 0; s < rows->count; s++)
+    for (size_t s = 0; s < rows->count; s++) {
+        for (size_t i = 0; !err && i < rows->sources[s].text_count; i++)
+            err = add_text(rows, &rows->sources[s], i, diag);
         for (size_t i = 0; !err && i < rows->sources[s].count; i++)
             err = add_files(rows, &rows->sources[s], i, diag);
+    }
     return err;
 }
 
@@ -206,12 +237,14 @@ enum bt_err bt_rows_open(const struct bt_cfg_source *sources, size_t count, cons
     return open_rows(sources, count, options, true, ret_rows, diag);
 }
 
-enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t count, size_t seq, uint64_t vocab_size,
-                                     struct bt_rows **ret_rows, struct bt_diag *diag)
+enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t count,
+                                     const struct bt_rows_options *options, struct bt_rows **ret_rows,
+                                     struct bt_diag *diag)
 {
-    const struct bt_rows_options options = {
-        .seq = seq, .before = -1, .after = -1, .stage = "stage1", .vocab_size = vocab_size, .all_labels = true};
-    return open_rows(sources, count, &options, false, ret_rows, diag);
+    struct bt_rows_options windows = *options;
+    windows.packing = windows.shuffle = false;
+    windows.all_labels = true;
+    return open_rows(sources, count, &windows, false, ret_rows, diag);
 }
 
 void bt_rows_close(struct bt_rows *rows)
@@ -264,10 +297,12 @@ enum bt_err bt_rows_file_hash(struct bt_rows *rows, size_t i, uint64_t *ret_size
 {
     (void)diag;
     struct bt_data_file *file = &rows->files[i];
-    if (!file->hashed)
+    if (!file->hashed) {
+        file->size = file->map->size;
         file->hash = XXH3_64bits(file->map->data, file->map->size);
+    }
     file->hashed = true;
-    *ret_size = file->map->size;
+    *ret_size = file->size;
     *ret_hash = file->hash;
     return BT_OK;
 }

@@ -14,6 +14,15 @@
 #include "config/train_config.h"
 #include "nn/batch.h"
 
+struct bt_observer; /* train/run.h */
+
+struct bt_rows_text {       /* what a source of text needs besides; all borrowed */
+    const char *tokenizer;  /* folder of the model; NULL: text is refused */
+    const char *output_dir; /* token caches lie in its .cache */
+    int64_t before, after;  /* ids put around each document; -1: what the folder says, as bitnet-data tokenize does */
+    const struct bt_observer *observer;
+};
+
 struct bt_rows_options {
     size_t seq;            /* T: tokens of a row */
     bool packing;          /* rows of whole documents; else plain windows */
@@ -23,29 +32,32 @@ struct bt_rows_options {
     const char *stage; /* "stage2": part of the key of the order; borrowed */
     uint64_t vocab_size;
     bool all_labels; /* label masks are not looked at: every token may be a label */
+    struct bt_rows_text text;
 };
 
 struct bt_rows; /* all sources of `train`, or of `validation` */
 
-/* Opens every shard of every source (globs expanded, files in name order) and its label mask where it has one
- * (text/shard_mask.h), checks every id, plans one epoch. A token that the mask leaves out is never a label. Errors
- * (BT_EINPUT) name the source: unreadable or malformed shard or mask, an id outside the vocabulary, no separator under
- * packing, no row, no label. For validation sources, order is that of the config and of the files, whatever shuffle
- * says. */
+/* Turns sources of text into shards (text/token_cache.h): of an equal one there are shards already. Opens every shard
+ * of every source (globs expanded, files in name order) and its label mask where it has one (text/shard_mask.h), checks
+ * every id, plans one epoch. A token that the mask leaves out is never a label. Errors (BT_EINPUT) name the source:
+ * unreadable or malformed shard or mask, an id outside the vocabulary, no separator under packing, no row, no label;
+ * BT_EUSAGE a file named like text whose format is shards. For validation sources, order is that of the config and of
+ * the files, whatever shuffle says. */
 enum bt_err bt_rows_open(const struct bt_cfg_source *sources, size_t count, const struct bt_rows_options *options,
                          struct bt_rows **ret_rows, struct bt_diag *diag);
-/* Plain windows of seq tokens over the same sources in file order, whatever their weights, for calibration:
+/* Plain windows of options->seq tokens over the same sources in file order, whatever their weights, for calibration:
  * bt_rows_fill gives them in order, with every label whatever masks say. A source too short for a row is passed over;
  * BT_EINPUT when all are. */
-enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t count, size_t seq, uint64_t vocab_size,
-                                     struct bt_rows **ret_rows, struct bt_diag *diag);
+enum bt_err bt_rows_open_calibration(const struct bt_cfg_source *sources, size_t count,
+                                     const struct bt_rows_options *options, struct bt_rows **ret_rows,
+                                     struct bt_diag *diag);
 void bt_rows_close(struct bt_rows *rows); /* takes NULL */
 
 size_t bt_rows_count(const struct bt_rows *rows);    /* rows of one epoch of all sources together */
 uint64_t bt_rows_tokens(const struct bt_rows *rows); /* tokens of one epoch of all sources together, without padding */
 size_t bt_rows_sources(const struct bt_rows *rows);  /* as many as the config has */
 size_t bt_rows_memory(const struct bt_rows *rows);   /* bytes: the mapped files and the plan of an epoch */
-/* Data files, shards and masks, for the checkpoint's record of what was trained on. */
+/* Data files, texts, shards and masks, for the checkpoint's record of what was trained on. */
 size_t bt_rows_files(const struct bt_rows *rows);
 const char *bt_rows_file(const struct bt_rows *rows, size_t i);
 /* Size and XXH3-64 of data file i, hashed on first use: of the bytes as they were mapped, so it has no way to fail yet.

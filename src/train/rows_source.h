@@ -9,6 +9,7 @@
 
 #include "io/mask.h"
 #include "io/shard.h"
+#include "text/token_cache.h"
 #include "train/rows.h"
 #include "train/rows_plan.h"
 
@@ -17,14 +18,18 @@ struct bt_source {
     struct bt_shard *shards;
     struct bt_mask *masks; /* (count) of each shard; zeroed where every token may be a label */
     size_t count;
+    char **texts;                            /* (text_count) files that the shards were made of, in name order */
+    struct bt_token_cache_input *text_files; /* (text_count) */
+    size_t text_count;
+    int64_t before, after; /* separators, -1: none */
     struct bt_plan plan;
     double share; /* of the tokens; those of all sources sum to 1 */
 };
 
 struct bt_data_file {
     char *path;
-    const struct bt_map *map; /* of the source */
-    uint64_t hash;
+    const struct bt_map *map; /* of the source; NULL for a text */
+    uint64_t size, hash;
     bool hashed;
 };
 
@@ -35,7 +40,7 @@ struct bt_rows {
     bool shuffle;
     uint64_t seed;
     const char *stage;          /* borrowed */
-    struct bt_data_file *files; /* (file_count) of all sources: each shard, with its mask behind it */
+    struct bt_data_file *files; /* (file_count) of all sources: the texts, then each shard with its mask */
     size_t file_count;
 };
 

@@ -10,11 +10,14 @@
 #include "train/progress.h"
 #include "train/run_folder.h"
 
+struct bt_tokenize_progress; /* text/tokenize.h */
+
 /* How a run tells what it does. Any function may be NULL. */
 struct bt_observer {
     void *context;
     void (*say)(void *context, const char *sentence);                    /* a line for the log */
     void (*progress)(void *context, const struct bt_progress *progress); /* after every update; may be dropped */
+    void (*tokenizing)(void *context, const struct bt_tokenize_progress *progress); /* now and then, text is read */
     bool (*stop)(void *context); /* asked after every update: finish, save and return BT_ESTOPPED? */
 };
 

@@ -20,13 +20,12 @@ enum bt_err bt_conversion_open_data(const struct bt_run *run, const struct bt_lo
         *ret_data = d;
         return BT_OK;
     }
-    const struct bt_rows_options options = bt_stage_rows_options(run, BT_STAGE1, data, from->config);
+    const struct bt_rows_options options = bt_stage_rows_options(run, BT_STAGE1, data, from);
     d.seq = options.seq;
     if (data->validation_count)
         err = bt_rows_open(data->validation, data->validation_count, &options, &d.validation, diag);
     if (!err && !bt_is_bitnet_model(from) && stage1->insert_subln && stage1->subln_init == BT_SUBLN_CALIBRATED)
-        err = bt_rows_open_calibration(data->train, data->train_count, options.seq, options.vocab_size, &d.calibration,
-                                       diag);
+        err = bt_rows_open_calibration(data->train, data->train_count, &options, &d.calibration, diag);
     if (!err)
         err = bt_check_shard_tokenizer(d.validation, from->path, diag);
     if (!err)

@@ -4,10 +4,16 @@
 #include "train/stages.h"
 
 struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,
-                                             const struct bt_cfg_data *data, const struct bt_hf_config *model)
+                                             const struct bt_cfg_data *data, const struct bt_loaded_model *model)
 {
-    const int64_t before = data->separator_before >= 0 ? data->separator_before : model->bos_token_id;
-    const int64_t after = data->separator_after >= 0 ? data->separator_after : model->eos_token_id;
+    const struct bt_hf_config *hf = model->config;
+    const int64_t before = data->separator_before >= 0 ? data->separator_before : hf->bos_token_id;
+    const int64_t after = data->separator_after >= 0 ? data->separator_after : hf->eos_token_id;
+    const struct bt_rows_text text = {.tokenizer = model->path,
+                                      .output_dir = run->config->output_dir,
+                                      .before = data->separator_before,
+                                      .after = data->separator_after,
+                                      .observer = run->observer};
     return (struct bt_rows_options){.seq = (size_t)data->max_seq_length,
                                     .packing = data->packing,
                                     .before = before,
@@ -15,7 +21,8 @@ struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_s
                                     .shuffle = data->shuffle,
                                     .seed = run->config->seed,
                                     .stage = bt_stage_name(stage),
-                                    .vocab_size = model->vocab_size};
+                                    .vocab_size = hf->vocab_size,
+                                    .text = text};
 }
 
 /* Is file i of the validation rows one that is trained on? What was seen says nothing about what was learned. */
@@ -75,7 +82,7 @@ enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage,
                                struct bt_stage_data *ret_data, struct bt_diag *diag)
 {
     const struct bt_cfg_data *data = bt_train_config_data(run->config, stage);
-    const struct bt_rows_options options = bt_stage_rows_options(run, stage, data, model->config);
+    const struct bt_rows_options options = bt_stage_rows_options(run, stage, data, model);
     struct bt_stage_data d = {0};
     enum bt_err err = bt_rows_open(data->train, data->train_count, &options, &d.train, diag);
     if (!err && data->validation_count)

@@ -15,7 +15,7 @@ enum bt_err bt_stage_load_model(const struct bt_run *run, enum bt_stage_id stage
  * begin and end a document (SmolLM2: BOS = EOS), it begins one: each document is then predicted to end by the next
  * one's start. */
 struct bt_rows_options bt_stage_rows_options(const struct bt_run *run, enum bt_stage_id stage,
-                                             const struct bt_cfg_data *data, const struct bt_hf_config *model);
+                                             const struct bt_cfg_data *data, const struct bt_loaded_model *model);
 /* Writes the model folder beside and renames it to <stage>/model. */
 enum bt_err bt_stage_write_model(const struct bt_run *run, enum bt_stage_id stage, const struct bt_hf_config *config,
                                  const struct bt_params *params, const float *weights, const struct bt_hf_marks *marks,

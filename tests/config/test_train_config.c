@@ -30,7 +30,8 @@ static const char full[] =
     "    - {path: \"data/train-*.bin\", weight: 3, format: nanogpt}\n"
     "    - path: ${TEST_DATA}/more.bin\n"
     "      weight: .25\n"
-    "  validation: [{path: data/validation.bin}]\n"
+    "    - {path: data/more.jsonl.zst, format: jsonl, key: story}\n"
+    "  validation: [{path: data/validation.txt, format: text, separator: <|endoftext|>}]\n"
     "  max_seq_length: 256\n"
     "  packing: false\n"
     "  separators: {before: 0, after: ~}\n"
@@ -113,7 +114,7 @@ static void defaults_are_those_of_the_interface(void **state)
                         "\n"
                         "data:\n"
                         "  train:\n"
-                        "    - {path: data/train.bin, weight: 1.0, format: llmc}\n"
+                        "    - {path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}\n"
                         "  validation: []\n"
                         "  max_seq_length: 512\n"
                         "  packing: true\n"
@@ -184,13 +185,18 @@ static void every_key_arrives(void **state)
     assert_null(c->model_path);
     assert_string_equal(c->model_config, "models/a b/config.json");
     assert_true(c->has_data);
-    assert_int_equal(c->data.train_count, 2);
+    assert_int_equal(c->data.train_count, 3);
     assert_string_equal(c->data.train[0].path, "data/train-*.bin");
     assert_true(c->data.train[0].weight == 3.0);
     assert_int_equal(c->data.train[0].format, BT_CFG_NANOGPT);
     assert_string_equal(c->data.train[1].path, "/tmp/data/more.bin");
     assert_true(c->data.train[1].weight == 0.25);
     assert_int_equal(c->data.train[1].format, BT_CFG_LLMC);
+    assert_null(c->data.train[1].key);
+    assert_int_equal(c->data.train[2].format, BT_CFG_JSONL);
+    assert_string_equal(c->data.train[2].key, "story");
+    assert_int_equal(c->data.validation[0].format, BT_CFG_TEXT);
+    assert_string_equal(c->data.validation[0].separator, "<|endoftext|>");
     assert_int_equal(c->data.validation_count, 1);
     assert_int_equal(c->data.max_seq_length, 256);
     assert_false(c->data.packing);
@@ -238,7 +244,7 @@ static void stages_take_their_own_keys(void **state)
     assert_int_equal(s->data.train_count, 1);
     assert_string_equal(s->data.train[0].path, "other.bin");
     assert_int_equal(s->data.validation_count, 1); /* from `data` */
-    assert_string_equal(s->data.validation[0].path, "data/validation.bin");
+    assert_string_equal(s->data.validation[0].path, "data/validation.txt");
     const struct bt_cfg_losses *l = &c->stage1_9.losses;
     assert_int_equal(c->stage1_9.optimizer.type, BT_OPTIMIZER_MUON);
     assert_true(c->stage1_9.optimizer.muon.lr == 0.5 && !c->stage1_9.optimizer.muon.nesterov);
@@ -524,8 +530,17 @@ static void bad_files_are_refused(void **state)
          "run.yaml:4:11: data.train[0]: found the string \"x.bin\", expected a mapping"},
         {"name: a\nmodel: {path: m}\ndata: {train: [{path: p, weight: 0}]}\n",
          "run.yaml:3:34: data.train[0].weight: found the number 0, expected a number above 0"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata: {train: [{path: p, key: text}]}\n",
+         "run.yaml:4:8: data.train[0].key: only format: jsonl has keys; remove it, or set the format"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata:\n  train: [{path: q}]\n"
+         "  validation: [{path: q}, {path: p, format: jsonl, separator: a}]\n",
+         "run.yaml:6:3: data.validation[1].separator: only format: text has lines that separate; remove it, or set the "
+         "format"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata: {train: [{path: p, format: text, separator: "
+         "\"a\\nb\"}]}\n",
+         "run.yaml:4:8: data.train[0].separator: expected the text of one line"},
         {"name: a\nmodel: {path: m}\ndata: {train: [{path: p, format: bin}]}\n",
-         "run.yaml:3:34: data.train[0].format: found the string \"bin\", expected one of llmc, nanogpt"},
+         "run.yaml:3:34: data.train[0].format: found the string \"bin\", expected one of llmc, nanogpt, text, jsonl"},
         {"name: \xff\n", "run.yaml: byte 6: this is not UTF-8 text: invalid leading UTF-8 octet"},
     };
     (void)state;
@@ -752,15 +767,16 @@ static void a_resume_may_change_some_keys_only(void **state)
     check_difference("compute.kernels=avx2", "compute.kernels", "auto", "avx2");
     check_difference("stage2.optimizer.lr=0.5", "stage2.optimizer.lr", "0.0001", "0.5");
     check_difference("stage2.optimizer.betas=[0.9, 0.99]", "stage2.optimizer.betas", "[0.9, 0.95]", "[0.9, 0.99]");
-    check_difference("data.train.0.weight=2", "data.train", "[{path: data/train.bin, weight: 1.0, format: llmc}]",
-                     "[{path: data/train.bin, weight: 2.0, format: llmc}]");
+    check_difference("data.train.0.weight=2", "data.train",
+                     "[{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}]",
+                     "[{path: data/train.bin, weight: 2.0, format: llmc, key: null, separator: null}]");
     check_difference("data.separators.after=3", "data.separators.after", "null", "3");
     check_difference("stages=[stage2]", "stages", "[stage1, stage2]", "[stage2]");
     check_difference("stage1.exclude_layers=[x]", "stage1.exclude_layers", "[]", "[x]");
-    check_difference(
-        "stage2.data={packing: false}", "stage2.data", "null",
-        "{train: [{path: data/train.bin, weight: 1.0, format: llmc}], validation: [], max_seq_length: 512, "
-        "packing: false, separators: {before: null, after: null}, shuffle: true}");
+    check_difference("stage2.data={packing: false}", "stage2.data", "null",
+                     "{train: [{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}], "
+                     "validation: [], max_seq_length: 512, "
+                     "packing: false, separators: {before: null, after: null}, shuffle: true}");
 }
 
 static void a_difference_needs_no_environment(void **state)

@@ -37,7 +37,7 @@ static enum bt_err read_file(const char *path, const char *separator, char *out,
 {
     struct bt_documents *documents = NULL;
     struct bt_record record = {0};
-    enum bt_err err = bt_documents_open(&path, 1, separator, &documents, diag);
+    enum bt_err err = bt_documents_open(&path, 1, NULL, separator, &documents, diag);
     size_t used = 0;
     while (!err && !(err = bt_documents_next(documents, &record, diag)) && record.data) {
         struct bt_document document;
@@ -189,7 +189,7 @@ static void test_goes_on_after_damage(void **state)
     const char *paths[] = {strdup(test_format("%s/cut.jsonl.gz", folder)),
                            strdup(write_text("b.jsonl", "{\"text\":\"x\"}"))};
     test_write_file(paths[0], gzip, size - 12);
-    TEST_OK(bt_documents_open(paths, 2, NULL, &documents, &diag), diag);
+    TEST_OK(bt_documents_open(paths, 2, NULL, NULL, &documents, &diag), diag);
     assert_int_equal(bt_documents_size(documents), size - 12 + 12);
     enum bt_err err;
     size_t count = 0;

@@ -358,18 +358,22 @@ static void calibration_takes_plain_windows_and_passes_over_short_sources(void *
     struct bt_diag diag = {0};
     struct bt_rows *rows = NULL;
     struct bt_batch batch;
+    struct bt_rows_options options = packed_options; /* of which calibration takes length and vocabulary */
+    options.seq = 3;
+    options.vocab_size = 20000;
     corpus_init(&corpus);
     corpus_add_source(&corpus, 1.0);
     corpus_add_shard(&corpus, 'a', tokens, 3, 2);
     corpus_add_windows(&corpus, 9.0, 2, 3);
     test_batch_init(&batch, 1, 3);
-    TEST_OK(bt_rows_open_calibration(corpus.sources, 2, 3, 20000, &rows, &diag), diag);
+    TEST_OK(bt_rows_open_calibration(corpus.sources, 2, &options, &rows, &diag), diag);
     assert_int_equal(bt_rows_count(rows), 2);
     bt_rows_fill(rows, 1, 0, &batch);
     assert_int_equal(batch.ids[0], 10001);
     bt_rows_close(rows);
     rows = NULL;
-    assert_int_equal(bt_rows_open_calibration(corpus.sources, 2, 7, 20000, &rows, &diag), BT_EINPUT);
+    options.seq = 7;
+    assert_int_equal(bt_rows_open_calibration(corpus.sources, 2, &options, &rows, &diag), BT_EINPUT);
     assert_non_null(strstr(diag.text, corpus.sources[0].path));
     assert_null(rows);
     test_batch_finish(&batch);

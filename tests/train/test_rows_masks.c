@@ -103,7 +103,9 @@ static void windows_by_hand(void **state)
     assert_memory_equal(batch.labels, labels, sizeof labels);
     assert_int_equal(batch.label_count, 4);
     bt_rows_close(rows);
-    TEST_OK(bt_rows_open_calibration(corpus.sources, 1, 5, 100, &rows, &diag), diag); /* takes everything */
+    struct bt_rows_options options = window_options;
+    options.seq = 5;
+    TEST_OK(bt_rows_open_calibration(corpus.sources, 1, &options, &rows, &diag), diag); /* takes everything */
     bt_batch_begin(&batch);
     for (size_t r = 0; r < 2; r++)
         bt_rows_fill(rows, r, r, &batch);
