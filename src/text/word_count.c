@@ -172,7 +172,8 @@ static enum bt_err job_open(struct job *job, struct bt_diag *diag)
         err = bt_matcher_create(&job->counters[i].scratch.matcher, diag);
     }
     return err ? err
-               : bt_documents_open(options->inputs, options->input_count, options->separator, &job->documents, diag);
+               : bt_documents_open(options->inputs, options->input_count, NULL, options->separator, &job->documents,
+                                   diag);
 }
 
 static void job_close(struct job *job)
