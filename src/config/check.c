@@ -274,13 +274,26 @@ static enum bt_err check_source(const struct checker *c, const char *list, size_
 static enum bt_err check_sources(const struct checker *c, const char *section, const struct bt_cfg_data *data)
 {
     enum bt_err err = BT_OK;
-    char list[32];
+    char list[64];
     snprintf(list, sizeof list, "%s.train", section);
     for (size_t i = 0; !err && i < data->train_count; i++)
         err = check_source(c, list, i, &data->train[i]);
     snprintf(list, sizeof list, "%s.validation", section);
     for (size_t i = 0; !err && i < data->validation_count; i++)
         err = check_source(c, list, i, &data->validation[i]);
+    return err;
+}
+
+static enum bt_err check_all_sources(const struct checker *c)
+{
+    enum bt_err err = check_sources(c, "data", &c->config->data);
+    for (int i = 0; !err && i < BT_STAGE_COUNT; i++) {
+        const struct bt_cfg_train_stage *section = bt_train_config_stage(c->config, (enum bt_stage_id)i);
+        char name[32];
+        snprintf(name, sizeof name, "%s.data", bt_stage_name((enum bt_stage_id)i));
+        if (section && section->has_data)
+            err = check_sources(c, name, &section->data);
+    }
     return err;
 }
 
@@ -293,11 +306,7 @@ static bool needs_data(const struct bt_train_config *config, enum bt_stage_id st
 
 static enum bt_err check_data(const struct checker *c)
 {
-    enum bt_err err = check_sources(c, "data", &c->config->data);
-    if (!err && c->config->stage0.has_data)
-        err = check_sources(c, "stage0.data", &c->config->stage0.data);
-    if (!err && c->config->stage2.has_data)
-        err = check_sources(c, "stage2.data", &c->config->stage2.data);
+    enum bt_err err = check_all_sources(c);
     if (err)
         return err;
     for (size_t i = 0; i < c->config->stage_count; i++) {
