@@ -102,7 +102,8 @@ static enum bt_err walk(struct job *job, visit_fn *visit, void *context, struct 
     struct bt_documents *documents = NULL;
     struct bt_record record = {.data = ""};
     struct bt_diag inner = {""}; /* the caller's may be NULL, and a skipped document's sentence is wanted */
-    enum bt_err err = bt_documents_open(options->inputs, options->input_count, NULL, options->separator, &documents, &inner);
+    enum bt_err err =
+        bt_documents_open(options->inputs, options->input_count, NULL, options->separator, &documents, &inner);
     job->report.skipped = 0;
     for (uint64_t i = 0; !err; i++) {
         bool good;

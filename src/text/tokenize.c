@@ -196,7 +196,8 @@ static enum bt_err run_rounds(struct job *job, struct bt_diag *diag)
         waiting = to_read->documents.count + to_encode->documents.count;
         tell_progress(job);
         if (waiting > 0 && stop_asked(job->options))
-            return bt_fail(diag, BT_ESTOPPED, "stopped after %" PRIu64 " documents had been tokenized; the same command starts them over",
+            return bt_fail(diag, BT_ESTOPPED,
+                           "stopped after %" PRIu64 " documents had been tokenized; the same command starts them over",
                            job->report.done.documents);
     }
     return BT_OK;
