@@ -1,6 +1,5 @@
 #include "export_world.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -232,10 +231,14 @@ void export_world_edit_config(const char *folder, const char *from, const char *
     char *text = (char *)test_read_file(path, NULL), *at = strstr(text, from);
     if (!at)
         fail_msg("no %s in %s", from, text);
-    char *edited = malloc(strlen(text) + strlen(to) + 1);
+    const char *rest = at + strlen(from);
+    const size_t before = (size_t)(at - text), inserted = strlen(to), size = before + inserted + strlen(rest);
+    char *edited = malloc(size + 1);
     assert_non_null(edited);
-    sprintf(edited, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-    test_write_file(path, edited, strlen(edited));
+    memcpy(edited, text, before);
+    memcpy(edited + before, to, inserted);
+    memcpy(edited + before + inserted, rest, size - before - inserted + 1);
+    test_write_file(path, edited, size);
     free(edited);
     free(text);
 }
