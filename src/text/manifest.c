@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "text/json_field.h"
 
 #define KIND        "token shards"
 #define NUMBER_SIZE (sizeof "-000000.bin" - 1)
@@ -150,8 +151,8 @@ static const json_t *find_shard(const json_t *manifest, const char *name)
 
 static int32_t separator_of(const json_t *manifest, const char *key)
 {
-    const json_t *id = json_object_get(json_object_get(manifest, "separators"), key);
-    return json_is_integer(id) ? (int32_t)json_integer_value(id) : BT_NO_TOKEN;
+    int32_t id;
+    return bt_json_is_id(json_object_get(json_object_get(manifest, "separators"), key), &id) ? id : BT_NO_TOKEN;
 }
 
 static enum bt_err read_origin(const char *path, const json_t *manifest, const char *shard_name,
