@@ -25,6 +25,7 @@ struct relation {
     struct tokens student, teacher;
     const int32_t *first;
     const struct bt_relation_shape *shape;
+    size_t at;          /* of (first token of the row, group) in arrays of (n, groups) */
     struct stats stats; /* of the row's first token and this group; a token is `groups` further */
 };
 
@@ -35,11 +36,14 @@ struct side_lanes {
     int32_t document[TILE];
 };
 
-static struct relation find_relation(const struct bt_relation_shape *s, size_t row, size_t group,
-                                     const bt_real *student, const bt_real *teacher, bt_real *stats)
+/* Group `which` of all rows' groups. */
+static struct relation find_relation(const struct bt_relation_shape *s, size_t which, const bt_real *student,
+                                     const bt_real *teacher, bt_real *stats)
 {
-    const size_t token = row * s->seq, all = s->rows * s->seq * s->groups, at = token * s->groups + group;
-    return (struct relation){.student = {student + at * s->dim, s->groups * s->dim},
+    const size_t token = which / s->groups * s->seq, all = s->rows * s->seq * s->groups;
+    const size_t at = token * s->groups + which % s->groups;
+    return (struct relation){.at = at,
+                             .student = {student + at * s->dim, s->groups * s->dim},
                              .teacher = {teacher + at * s->teacher_dim, s->groups * s->teacher_dim},
                              .first = s->first + token,
                              .shape = s,
@@ -204,28 +208,23 @@ static void gradient_tile(bt_real *da, const struct relation *r, size_t tile, bt
 void BT_FN(relation)(double *loss, bt_real *da, bt_real *stats, const bt_real *a, const bt_real *teacher,
                      const struct bt_relation_shape *s, bt_real scale)
 {
-    const size_t tiles = (s->seq + TILE - 1) / TILE, groups = s->rows * s->groups;
+    const size_t groups = s->rows * s->groups, tasks = (s->seq + TILE - 1) / TILE * groups;
 #pragma omp parallel
     {
 #pragma omp for schedule(dynamic)
-        for (size_t task = 0; task < tiles * groups; task++) {
-            const size_t group = task % groups;
-            const struct relation r = find_relation(s, group / s->groups, group % s->groups, a, teacher, stats);
+        for (size_t task = 0; task < tasks; task++) {
+            const struct relation r = find_relation(s, task % groups, a, teacher, stats);
             softmax_tile(&r, task / groups);
         }
 #pragma omp for schedule(dynamic)
-        for (size_t task = 0; task < tiles * groups; task++) {
-            const size_t group = task % groups, at = group / s->groups * s->seq * s->groups + group % s->groups;
-            const struct relation r = find_relation(s, group / s->groups, group % s->groups, a, teacher, stats);
-            loss_tile(loss + at, &r, task / groups);
+        for (size_t task = 0; task < tasks; task++) {
+            const struct relation r = find_relation(s, task % groups, a, teacher, stats);
+            loss_tile(loss + r.at, &r, task / groups);
         }
-        if (scale != 0) {
 #pragma omp for schedule(dynamic)
-            for (size_t task = 0; task < tiles * groups; task++) {
-                const size_t group = task % groups, at = group / s->groups * s->seq * s->groups + group % s->groups;
-                const struct relation r = find_relation(s, group / s->groups, group % s->groups, a, teacher, stats);
-                gradient_tile(da + at * s->dim, &r, task / groups, scale);
-            }
+        for (size_t task = 0; task < (scale != 0 ? tasks : 0); task++) {
+            const struct relation r = find_relation(s, task % groups, a, teacher, stats);
+            gradient_tile(da + r.at * s->dim, &r, task / groups, scale);
         }
     }
 }

@@ -154,7 +154,7 @@ static const char *hash_of(const char *argument)
 static void test_cache(void **state)
 {
     (void)state;
-    const char *want = hash_of("--threads=1");
+    char *want = strdup(hash_of("--threads=1"));
     assert_string_equal(hash_of("--threads=3"), want);
     world_remove(&world, "kept");
     world_remove(&world, "runs");
@@ -163,6 +163,7 @@ static void test_cache(void **state)
     assert_int_equal(world.output.signal, SIGKILL);
     assert_true(bt_file_exists(world_path(&world, "kept")));
     assert_string_equal(hash_of("--threads=2"), want);
+    free(want);
 }
 
 /* The folder cannot be made: the run ends, and says why. */
@@ -202,7 +203,7 @@ static void test_bad_teachers(void **state)
                    "--set=stage3.teacher.path=nowhere");
     world_expect_error(&world, 3, "nowhere");
     WORLD_RUN_WITH(&world, "--set=name=b", "--set=stages=[stage1, stage3]", "--set=model={path: runs/a/stage0/model}",
-                   "--set=stage3.losses.attention_relation={form: algorithm, split_heads: 7}");
+                   "--set=stage3.losses.attention_relation={weight: 1, form: algorithm, split_heads: 7}");
     world_expect_error(&world, 2, "split_heads: 7 does not divide");
     assert_false(bt_file_exists(world_path(&world, "runs/b")));
 }

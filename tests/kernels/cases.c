@@ -163,9 +163,93 @@ static void cross_entropy(struct run *r, size_t n, size_t vocab)
     }
 }
 
+/* As cross_entropy, twice, at a rate of 1 / 2. Of the kept ids every third is one; levels are near 1 / count. */
+static void teacher(struct run *r, size_t n, size_t vocab)
+{
+    const double sum = 2.0 * (10.0 + 2.0 + 40.0) * u;
+    const struct bt_logit_loss l = {2.0f, 0.125f, 0.25f};
+    const size_t count = (vocab + 2) / 3 < 64 ? (vocab + 2) / 3 : 64;
+    double *ce = bt_arena_take(r->arena, n, sizeof *ce), *kl = bt_arena_take(r->arena, n, sizeof *kl);
+    int32_t *labels = random_ints(r->arena, n, vocab, "labels"), *ids = random_ints(r->arena, n * count, 3, "ids");
+    uint16_t *levels = bt_arena_take(r->arena, n * count, sizeof *levels);
+    uint16_t *rest = bt_arena_take(r->arena, n, sizeof *rest);
+    for (size_t t = 2; t < n; t += 3)
+        labels[t] = BT_IGNORE_LABEL;
+    for (size_t i = 0; i < n * count; i++) {
+        const int32_t id = (int32_t)(3 * (i % count)) + ids[i];
+        ids[i] = id < (int32_t)vocab ? id : (int32_t)(3 * (i % count));
+        levels[i] = (uint16_t)(2048.0 * log((double)count) + (double)(i * 37 % 4000));
+    }
+    for (size_t t = 0; t < n; t++)
+        rest[t] = count == vocab ? BT_LEVEL_NONE : 1500;
+    for (int top = 0; top < 2; top++) {
+        bt_real *z = random_reals(r->arena, n * vocab, -10.0, 10.0, "logits");
+        bt_real *other = random_reals(r->arena, n * vocab, -10.0, 10.0, "teacher");
+        const struct bt_top_rows rows = {count, ids, levels, rest};
+        if (top)
+            r->k.teacher_top(ce, kl, z, &rows, labels, n, vocab, &l);
+        else
+            r->k.teacher_logits(ce, kl, z, other, labels, n, vocab, &l);
+        for (size_t t = 0; t < n; t++) {
+            note(r, "teacher", ce[t], sum);
+            note(r, "teacher", kl[t], 4.0 * sum);
+            for (size_t i = 0; i < vocab; i++)
+                note(r, "teacher", (double)z[t * vocab + i], sum + 14.0 * u);
+        }
+    }
+}
+
+/* Sums are in double; a gradient is a few operations on numbers below 2. */
+static void hidden_loss(struct run *r, size_t n, size_t d)
+{
+    for (int type = BT_HIDDEN_MSE; type <= BT_HIDDEN_INNER_PRODUCT; type++) {
+        const bt_real *s = reals(r, n * d, "s"), *t = reals(r, n * d, "t");
+        bt_real *ds = reals(r, n * d, "ds");
+        double *loss = bt_arena_take(r->arena, n, sizeof *loss);
+        r->k.hidden_loss(loss, ds, s, t, NULL, 1, n, d, (enum bt_hidden_loss)type, (bt_real)0.5f);
+        for (size_t i = 0; i < n; i++)
+            note(r, "hidden_loss", loss[i], 1e-12 * (1.0 + fabs(loss[i])));
+        for (size_t i = 0; i < n * d; i++)
+            note(r, "hidden_loss", (double)ds[i], 4.0 * u * (1.0 + fabs((double)ds[i])));
+    }
+}
+
+/* A score of dim products below 1 is off by at most e, a log of a softmax by 2 e and what its sum and exponential add;
+ * both sides make a loss, which gathers seq of such errors weighted by probabilities. */
+static void relation(struct run *r, size_t rows, size_t seq, size_t groups, size_t dim, bt_real log_floor)
+{
+    const size_t n = rows * seq, pairs = n * groups;
+    const double rate = 1.0 / sqrt((double)dim), e = (double)dim * rate * ((double)dim + 2.0) * u;
+    const double p = 4.0 * e + 2.0 * ((double)seq + 8.0) * u;
+    const struct bt_relation_shape s = {.rows = rows,
+                                        .seq = seq,
+                                        .groups = groups,
+                                        .dim = dim,
+                                        .teacher_dim = dim,
+                                        .rate = (bt_real)(float)rate,
+                                        .teacher_rate = (bt_real)(float)rate,
+                                        .log_floor = log_floor,
+                                        .first = first_seen(r->arena, rows, seq, SEES_DOCUMENTS)};
+    bt_real *a = reals(r, pairs * dim, "a"), *t = reals(r, pairs * dim, "t"), *da = zeros(r, pairs * dim);
+    double *loss = bt_arena_take(r->arena, pairs, sizeof *loss);
+    r->k.relation(loss, da, zeros(r, 3 * pairs), a, t, &s, 1);
+    for (size_t i = 0; i < pairs; i++)
+        note(r, "relation", loss[i], 4.0 * p);
+    for (size_t i = 0; i < pairs * dim; i++)
+        note(r, "relation", (double)da[i], 8.0 * p);
+    bt_real *length = zeros(r, pairs);
+    r->k.unit_fwd(a, length, pairs, dim);
+    r->k.unit_bwd(da, a, length, pairs, dim);
+    for (size_t i = 0; i < pairs * dim; i++)
+        note(r, "unit", (double)a[i], 2.0 * u);
+    for (size_t i = 0; i < pairs; i++)
+        note(r, "unit", (double)length[i], 2.0 * u * (double)length[i]);
+}
+
 static void elementwise(struct run *r, size_t n, size_t d)
 {
     bt_real *y = reals(r, n * d, "y"), *x = reals(r, n * d, "x"), *b = reals(r, d, "b");
+    r->k.combine(y, (bt_real)0.25f, y, (bt_real)0.5f, x, n * d);
     r->k.add(y, x, n * d);
     r->k.bias_fwd(y, b, n, d);
     for (size_t i = 0; i < n * d; i++)
@@ -235,10 +319,17 @@ struct outcomes CASES_RUN(enum bt_cpu_level level) {
         CASE(glu(&r, n * d, BT_ACT_SILU));
         CASE(glu(&r, n * d, BT_ACT_RELU2));
         CASE(cross_entropy(&r, n, d));
+        CASE(teacher(&r, n, d));
+        CASE(hidden_loss(&r, n, d));
         CASE(elementwise(&r, n, d));
         CASE(adamw(&r, n * d));
     }
     CASE(cross_entropy(&r, 4, 3001));
+    CASE(teacher(&r, 4, 3001));
+    CASE(relation(&r, 1, 1, 1, 4, (bt_real)-INFINITY));
+    CASE(relation(&r, 2, 70, 2, 16, (bt_real)-INFINITY));
+    CASE(relation(&r, 1, 130, 3, 33, (bt_real)-3.0f));
+    CASE(relation(&r, 1, 65, 1, 260, (bt_real)-INFINITY));
     for (size_t i = 0; i < BT_ARRAY_LEN(heads); i++)
         for (int sees = 0; sees < SEES_COUNT; sees++)
             CASE(attention(&r, heads[i], (enum visible)sees));

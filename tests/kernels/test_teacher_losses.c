@@ -2,11 +2,10 @@
  * against central differences. */
 #include "support.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "random_reals.h"
+#include "gradient_check.h"
 
 void bt_kernels_fill_double(struct bt_kernels *kernels);
 
@@ -30,25 +29,9 @@ static double *copy_of(const double *x, size_t n)
     return copy;
 }
 
-typedef double function(void *context);
-
-/* As in test_gradients.c: the slope along a random direction, within 1e-7 of what the gradient says. */
 static void check_gradient(const char *what, function *f, void *context, double *x, size_t n, const double *gradient)
 {
-    const double h = cbrt(DBL_EPSILON);
-    const double *direction = reals(n, 1.0, what), *saved = copy_of(x, n);
-    double want = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        x[i] = saved[i] + h * direction[i];
-        want += gradient[i] * direction[i];
-    }
-    const double up = f(context);
-    for (size_t i = 0; i < n; i++)
-        x[i] = saved[i] - h * direction[i];
-    const double slope = (up - f(context)) / (2.0 * h);
-    memcpy(x, saved, n * sizeof *x);
-    if (!(fabs(slope - want) <= 1e-7 * fmax(fabs(slope) + fabs(want), 1.0)))
-        fail_msg("%s: slope %.12g, gradient along it %.12g", what, slope, want);
+    expect_gradient(&arena, what, f, context, x, n, gradient);
 }
 
 static void check_near(const char *what, double got, double want)

@@ -96,6 +96,31 @@ static void without_a_warmup_the_first_update_is_already_scheduled(void **state)
     assert_true(bt_learning_rate(&linear, LR, 4, 4) == 0.0);
 }
 
+/* initial while s <= w, then to final at the last update. */
+static void weights_move_after_their_warmup(void **state)
+{
+    (void)state;
+    struct bt_cfg_term_weight w = {.kind = BT_WEIGHT_SCHEDULE, .initial = 2.0, .final = 0.5, .warmup_steps = 3};
+    for (int64_t s = 1; s <= 4; s++)
+        assert_true(bt_term_weight_at(&w, NAN, s, 10) == 2.0);
+    assert_true(fabs(bt_term_weight_at(&w, NAN, 7, 10) - 1.25) <= 1e-15);
+    assert_true(bt_term_weight_at(&w, NAN, 10, 10) == 0.5);
+    w.type = BT_CURVE_COSINE;
+    assert_true(bt_term_weight_at(&w, NAN, 4, 10) == 2.0);
+    assert_true(fabs(bt_term_weight_at(&w, NAN, 6, 10) - (0.5 + 1.5 * (1.0 + cos(M_PI / 3.0)) / 2.0)) <= 1e-15);
+    assert_true(bt_term_weight_at(&w, NAN, 10, 10) == 0.5);
+}
+
+static void other_weights_stay(void **state)
+{
+    (void)state;
+    const struct bt_cfg_term_weight constant = {.kind = BT_WEIGHT_CONSTANT, .constant = 3.0};
+    const struct bt_cfg_term_weight balanced = {.kind = BT_WEIGHT_BALANCE, .balance = 0.5, .at = 2};
+    assert_true(bt_term_weight_at(&constant, NAN, 5, 10) == 3.0);
+    assert_true(bt_term_weight_at(&balanced, NAN, 5, 10) == 0.0);
+    assert_true(bt_term_weight_at(&balanced, 7.0, 5, 10) == 7.0);
+}
+
 /* Every line of a fixture's trace, to the last digit. */
 static void check_trace(const char *relative, const struct bt_cfg_scheduler_keys *keys, double lr, int64_t n)
 {
@@ -151,6 +176,8 @@ int main(void)
         cmocka_unit_test(wsd_is_stable_and_then_decays),
         cmocka_unit_test(wsd_rounds_the_length_of_the_decay),
         cmocka_unit_test(without_a_warmup_the_first_update_is_already_scheduled),
+        cmocka_unit_test(weights_move_after_their_warmup),
+        cmocka_unit_test(other_weights_stay),
         cmocka_unit_test(the_cosine_fixture_agrees_to_the_last_digit),
         cmocka_unit_test(the_wsd_cosine_fixture_agrees_to_the_last_digit),
         cmocka_unit_test(the_wsd_linear_fixture_agrees_to_the_last_digit),
