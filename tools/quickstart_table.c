@@ -8,7 +8,7 @@
 #include "train/model_folder.h"
 #include "train/progress.h"
 
-static const char *const usage = "usage: quickstart-table SOURCE.json RUN-FOLDER\n";
+static const char *const usage = "usage: quickstart-table SOURCE.json VALIDATION-SHARDS.json RUN-FOLDER\n";
 
 /* The number at a path of keys; NaN when it is not there. */
 static double number(const json_t *object, const char *const *keys)
@@ -28,14 +28,30 @@ static void print_row(const char *what, double loss, double source)
     printf("\n");
 }
 
-static void print_losses(const json_t *text, const json_t *summary)
+/* What the trainer predicts of the validation text: every token of every document with its separators but the first
+ * BOS, which nothing stands in front of. */
+static double label_count(const json_t *shards)
 {
-    const double source = NUMBER(text, "validation", "source_nats_per_label");
-    const double trigram = NUMBER(text, "validation", "trigram_nats_per_label");
+    return NUMBER(shards, "totals", "tokens") - 1.0;
+}
+
+/* A loss that the report of the text gives per byte label, per label of the tokenizer: the same nats over fewer labels.
+ */
+static double text_loss(const json_t *text, const json_t *shards, const char *key)
+{
+    return NUMBER(text, "validation", key) * NUMBER(text, "validation", "labels") / label_count(shards);
+}
+
+static void print_losses(const json_t *text, const json_t *shards, const json_t *summary)
+{
+    const double documents = NUMBER(text, "validation", "documents");
+    const double entropy = NUMBER(text, "entropy_nats_per_document") * documents / label_count(shards);
+    const double source = text_loss(text, shards, "source_nats_per_label");
+    const double trigram = text_loss(text, shards, "trigram_nats_per_label");
     const double real = NUMBER(summary, "stages", "stage0", "eval_loss");
     const double ternary = NUMBER(summary, "stages", "stage2", "eval_loss");
     printf("\n  %-44s %8s  %8s\n", "nats per predicted label", "loss", "- source");
-    print_row("entropy of the source", NUMBER(text, "entropy_nats_per_label"), NAN);
+    print_row("entropy of the source", entropy, NAN);
     print_row("the source itself, on the validation text", source, source);
     print_row("byte trigram model", trigram, source);
     print_row("float model", real, source);
@@ -44,6 +60,8 @@ static void print_losses(const json_t *text, const json_t *summary)
     print_row("ternary model", ternary, source);
     printf("\n  the ternary model closes %.1f %% of the distance from trigram to source\n",
            100.0 * (trigram - ternary) / (trigram - source));
+    printf("  a label is %.2f bytes of text on average; the trigram model predicts the same text byte by byte\n",
+           NUMBER(text, "validation", "bytes") / label_count(shards));
 }
 
 static void print_sizes(const struct bt_loaded_model *model)
@@ -68,25 +86,28 @@ static void print_places(const char *run)
            run, run, run, run);
 }
 
-static enum bt_err print_table(const char *text_path, const char *run, struct bt_diag *diag)
+static enum bt_err print_table(const char *text_path, const char *shards_path, const char *run, struct bt_diag *diag)
 {
     struct bt_loaded_model *model = NULL;
-    json_t *text = NULL, *summary = NULL;
+    json_t *text = NULL, *shards = NULL, *summary = NULL;
     char *summary_path = bt_sprintf("%s/summary.json", run), *model_path = bt_sprintf("%s/stage2/model", run);
     enum bt_err err = summary_path && model_path ? BT_OK : bt_fail_nomem(diag);
     if (!err)
         err = bt_json_read(text_path, &text, diag);
     if (!err)
+        err = bt_json_read(shards_path, &shards, diag);
+    if (!err)
         err = bt_json_read(summary_path, &summary, diag);
     if (!err)
         err = bt_model_load(model_path, &model, diag);
     if (!err) {
-        print_losses(text, summary);
+        print_losses(text, shards, summary);
         print_sizes(model);
         print_places(run);
     }
     bt_model_unload(model);
     json_decref(text);
+    json_decref(shards);
     json_decref(summary);
     bt_free(summary_path);
     bt_free(model_path);
@@ -96,11 +117,11 @@ static enum bt_err print_table(const char *text_path, const char *run, struct bt
 int main(int argc, char **argv)
 {
     struct bt_diag diag = {0};
-    if (argc != 3) {
+    if (argc != 4) {
         fputs(usage, stderr);
         return 2;
     }
-    const enum bt_err err = print_table(argv[1], argv[2], &diag);
+    const enum bt_err err = print_table(argv[1], argv[2], argv[3], &diag);
     if (err)
         fprintf(stderr, "quickstart-table: %s\n", diag.text);
     return bt_exit_code(err);

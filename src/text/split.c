@@ -1,83 +1,20 @@
 #include "text/split.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "io/file.h"
 #include "text/document_batch.h"
-
-/* What is drawn for a document; ties, rare as they are, go to the earlier one. */
-struct draw {
-    uint64_t value, index;
-};
-
-static bool is_above(struct draw a, struct draw b)
-{
-    return a.value != b.value ? a.value > b.value : a.index > b.index;
-}
-
-/* The smallest draws so far, the largest of them at the front. */
-struct heap {
-    struct draw *at;
-    size_t count, capacity;
-};
+#include "text/hold_out.h"
 
 struct job {
     const struct bt_split_options *options;
-    uint64_t key;      /* of the draws */
-    struct draw limit; /* a document is held out when its draw is not above it */
+    struct bt_hold_out hold_out;
     struct bt_out *train, *validation;
     struct bt_split_report report;
 };
 
-static void sift_down(struct heap *heap)
-{
-    for (size_t i = 0;;) {
-        size_t largest = i;
-        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < heap->count; child++)
-            if (is_above(heap->at[child], heap->at[largest]))
-                largest = child;
-        if (largest == i)
-            return;
-        const struct draw moved = heap->at[i];
-        heap->at[i] = heap->at[largest];
-        heap->at[largest] = moved;
-        i = largest;
-    }
-}
-
-static bool heap_push(struct heap *heap, struct draw draw)
-{
-    if (heap->count == heap->capacity) {
-        const size_t capacity = 2 * heap->capacity + 64;
-        struct draw *larger = bt_realloc(heap->at, capacity, sizeof *larger);
-        if (!larger)
-            return false;
-        heap->at = larger;
-        heap->capacity = capacity;
-    }
-    size_t i = heap->count++;
-    for (; i > 0 && is_above(draw, heap->at[(i - 1) / 2]); i = (i - 1) / 2)
-        heap->at[i] = heap->at[(i - 1) / 2];
-    heap->at[i] = draw;
-    return true;
-}
-
-static enum bt_err keep_smallest(struct heap *heap, uint64_t count, struct draw draw, struct bt_diag *diag)
-{
-    if (heap->count < count)
-        return heap_push(heap, draw) ? BT_OK : bt_fail_nomem(diag);
-    if (is_above(heap->at[0], draw)) {
-        heap->at[0] = draw;
-        sift_down(heap);
-    }
-    return BT_OK;
-}
-
-typedef enum bt_err visit_fn(struct job *job, void *context, const struct bt_record *record, struct draw draw,
-                             struct bt_diag *diag);
+typedef enum bt_err visit_fn(struct job *job, const struct bt_record *record, uint64_t index, struct bt_diag *diag);
 
 /* Is the record text? Skipped ones are counted; *ret_good says whether this one is to be used. */
 static enum bt_err check_record(struct job *job, enum bt_err err, const struct bt_record *record, bool *ret_good,
@@ -95,8 +32,8 @@ static enum bt_err check_record(struct job *job, enum bt_err err, const struct b
     return BT_OK;
 }
 
-/* Visits every document with what is drawn for it. */
-static enum bt_err walk(struct job *job, visit_fn *visit, void *context, struct bt_diag *diag)
+/* Visits every document with its number. */
+static enum bt_err walk(struct job *job, visit_fn *visit, struct bt_diag *diag)
 {
     const struct bt_split_options *options = job->options;
     struct bt_documents *documents = NULL;
@@ -112,43 +49,30 @@ static enum bt_err walk(struct job *job, visit_fn *visit, void *context, struct 
             break;
         err = check_record(job, read_err, &record, &good, &inner);
         if (!err && good)
-            err = visit(job, context, &record, (struct draw){bt_rng_u64(job->key, i), i}, &inner);
+            err = visit(job, &record, i, &inner);
     }
     bt_documents_close(documents);
     return err ? bt_fail(diag, err, "%s", inner.text) : BT_OK;
 }
 
-static enum bt_err visit_draw(struct job *job, void *context, const struct bt_record *record, struct draw draw,
-                              struct bt_diag *diag)
+static enum bt_err visit_show(struct job *job, const struct bt_record *record, uint64_t index, struct bt_diag *diag)
 {
     (void)record;
-    job->report.train++;
-    return keep_smallest(context, job->options->count, draw, diag);
+    return bt_hold_out_show(&job->hold_out, index, diag);
 }
 
-/* The limit that holds out exactly `count` documents. */
-static enum bt_err find_limit(struct job *job, struct bt_diag *diag)
+/* A count needs to know all documents before it can hold out one. */
+static enum bt_err show_all(struct job *job, struct bt_diag *diag)
 {
-    struct heap heap = {0};
-    enum bt_err err = walk(job, visit_draw, &heap, diag);
-    if (!err && job->report.train <= job->options->count)
-        err =
-            bt_fail(diag, BT_EINPUT, "the inputs hold %llu documents: holding out %llu of them leaves none to train on",
-                    (unsigned long long)job->report.train, (unsigned long long)job->options->count);
-    if (!err)
-        job->limit = heap.at[0];
-    job->report.train = 0;
-    bt_free(heap.at);
-    return err;
+    const enum bt_err err = walk(job, visit_show, diag);
+    return err ? err : bt_hold_out_decide(&job->hold_out, diag);
 }
 
-static enum bt_err visit_write(struct job *job, void *context, const struct bt_record *record, struct draw draw,
-                               struct bt_diag *diag)
+static enum bt_err visit_write(struct job *job, const struct bt_record *record, uint64_t index, struct bt_diag *diag)
 {
     const char *separator = job->report.format == BT_TEXT_PLAIN ? job->options->separator : NULL;
-    const bool held_out = !is_above(draw, job->limit);
+    const bool held_out = bt_hold_out_takes(&job->hold_out, index);
     struct bt_out *out = held_out ? job->validation : job->train;
-    (void)context;
     ++*(held_out ? &job->report.validation : &job->report.train);
     enum bt_err err = bt_out_write(out, record->data, record->size, diag);
     if (!err)
@@ -222,19 +146,20 @@ static enum bt_err finish(struct job *job, struct bt_diag *diag)
 enum bt_err bt_split_documents(const struct bt_split_options *options, struct bt_split_report *ret_report,
                                struct bt_diag *diag)
 {
-    struct job job = {.options = options, .key = bt_rng_key(options->seed, "split")};
+    struct job job = {.options = options};
     enum bt_err err = check_inputs(&job, diag);
-    job.limit.value = (uint64_t)ldexp(options->share, 64);
-    if (!err && options->share == 0.0)
-        err = find_limit(&job, diag);
+    bt_hold_out_begin(&job.hold_out, options->seed, options->share, options->count);
+    if (!err && bt_hold_out_counts(&job.hold_out))
+        err = show_all(&job, diag);
     if (!err)
         err = open_parts(&job, diag);
     if (!err)
-        err = walk(&job, visit_write, NULL, diag);
+        err = walk(&job, visit_write, diag);
     if (!err)
         err = finish(&job, diag);
     if (!err)
         *ret_report = job.report;
+    bt_hold_out_finish(&job.hold_out);
     bt_out_abandon(job.train);
     bt_out_abandon(job.validation);
     return err;
