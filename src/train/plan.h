@@ -1,6 +1,6 @@
 /* train/plan.h - what a run will do and need, before it does anything: every input opened and checked, every allocation
  * and the disk sized, updates counted. A run makes its plan first, so that a config that cannot work ends before
- * anything is written; --dry-run prints it. */
+ * anything is written but token caches; --dry-run prints it. */
 #ifndef BT_TRAIN_PLAN_H
 #define BT_TRAIN_PLAN_H
 
