@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define XXH_STATIC_LINKING_ONLY /* the hash state by value */
 #include <xxhash.h>
 
 #include "base/mem.h"
@@ -102,17 +103,41 @@ enum bt_err bt_file_read(const char *path, char **ret_text, size_t *ret_size, st
     return err;
 }
 
+/* By reading, not from a mapping, of which every page would count as memory of the process. */
+static enum bt_err hash_descriptor(int fd, const char *path, uint64_t *ret_hash, uint64_t *ret_size,
+                                   struct bt_diag *diag)
+{
+    char buffer[65536];
+    XXH3_state_t hash;
+    uint64_t size = 0;
+    XXH3_INITSTATE(&hash);
+    XXH3_64bits_reset(&hash);
+    for (;;) {
+        const ssize_t got = read(fd, buffer, sizeof buffer);
+        if (got == 0)
+            break;
+        if (got < 0 && errno != EINTR)
+            return bt_sys_fail(diag, BT_EINPUT, path, "read");
+        if (got > 0) {
+            XXH3_64bits_update(&hash, buffer, (size_t)got);
+            size += (uint64_t)got;
+        }
+    }
+    *ret_hash = XXH3_64bits_digest(&hash);
+    if (ret_size)
+        *ret_size = size;
+    return BT_OK;
+}
+
 enum bt_err bt_file_hash(const char *path, uint64_t *ret_hash, uint64_t *ret_size, struct bt_diag *diag)
 {
-    struct bt_map map = {0};
-    const enum bt_err err = bt_map_open(path, &map, diag);
+    int fd;
+    enum bt_err err = bt_sys_open_input(path, &fd, diag);
     if (err)
         return err;
-    *ret_hash = XXH3_64bits(map.data, map.size);
-    if (ret_size)
-        *ret_size = map.size;
-    bt_map_close(&map);
-    return BT_OK;
+    err = hash_descriptor(fd, path, ret_hash, ret_size, diag);
+    close(fd);
+    return err;
 }
 
 bool bt_file_exists(const char *path)

@@ -90,9 +90,12 @@ static enum bt_err parse_at(const char *text, size_t size, const char *what, uin
     json_t *value = parse_text(text, size, flags, &error, &nomem);
     if (nomem)
         return bt_fail_nomem(diag);
+    const bool has_null = !value && json_error_code(&error) == json_error_null_character;
     if (!value)
-        return bt_fail(diag, BT_EINPUT, "%s: line %llu, column %d: not valid JSON: %s", what,
-                       (unsigned long long)line + (unsigned long long)error.line - 1, error.column, error.text);
+        return bt_fail(diag, BT_EINPUT, "%s: line %llu, column %d: %s%s", what,
+                       (unsigned long long)line + (unsigned long long)error.line - 1, error.column,
+                       has_null ? "found a \\u0000, expected text without NUL characters" : "not valid JSON: ",
+                       has_null ? "" : error.text);
     *ret_value = value;
     return BT_OK;
 }

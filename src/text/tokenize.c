@@ -268,6 +268,16 @@ static void job_close(struct job *job)
     bt_free(job->scratch);
 }
 
+/* Where everything was passed over, the reason is worth more than that nothing is left. */
+static enum bt_err check_any(const struct job *job, struct bt_diag *diag)
+{
+    const struct bt_tokenize_report *report = &job->report;
+    if (report->skipped == 0 || report->done.documents > 0)
+        return BT_OK;
+    return bt_fail(diag, BT_EINPUT, "no document could be read, %" PRIu64 " were skipped, the first: %s",
+                   report->skipped, report->first_skipped);
+}
+
 enum bt_err bt_tokenize(const struct bt_tokenize_options *options, struct bt_tokenize_report *ret_report,
                         struct bt_diag *diag)
 {
@@ -277,6 +287,8 @@ enum bt_err bt_tokenize(const struct bt_tokenize_options *options, struct bt_tok
         err = run_rounds(&job, diag);
     if (!err)
         err = check_hashes(&job, diag);
+    if (!err)
+        err = check_any(&job, diag);
     if (!err)
         err = bt_shard_set_finish(job.shards, diag);
     if (!err)

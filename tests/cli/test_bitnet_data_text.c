@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "compressed.h"
 
@@ -114,6 +115,133 @@ static void test_errors_of_inputs(void **state)
     RUN(3, "", "absent.bin: cannot open", "inspect", "absent.bin");
 }
 
+/* A file of three documents of which the second one cannot be read: what is said, and that the others get through. */
+static void test_malformed_documents(void **state)
+{
+#define BYTES(text) text, sizeof text - 1
+    static const struct {
+        const char *name, *bytes;
+        size_t size;
+        const char *sentence;
+    } cases[] = {
+        {"m.txt", BYTES("ok\n--\nbad \xff here\n--\nok\n"),
+         "m.txt: line 3, byte 10: found the byte 0xff, expected UTF-8 text\n"},
+        {"m.txt", BYTES("ok\n--\ncut \xe4\xb8\n--\nok\n"), "m.txt: line 3, byte 10: found the byte 0xe4"},
+        {"m.txt", BYTES("ok\n--\na\0b\n--\nok\n"), "m.txt: line 3, byte 7: found a NUL byte, 0x00"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\xc3\"}\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 10: not valid JSON: unable to decode byte 0xc3"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\\ud800b\"}\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 18: not valid JSON: invalid Unicode '\\uD800'"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\\udc00\"}\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 17: not valid JSON: invalid Unicode '\\uDC00'"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\\u0000b\"}\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 18: found a \\u0000, expected text without NUL characters\n"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\0b\"}\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 10: not valid JSON: control character 0x0"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"cut\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2, column 12: not valid JSON: premature end of input"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n[1]\n{\"text\":\"ok\"}\n"),
+         "m.jsonl: line 2: found JSON that is not an object"},
+        {"m.jsonl", BYTES("{\"text\":\"ok\"}\n{\"text\":\"a\"} x\n{\"text\":\"ok\"}\n"), "m.jsonl: line 2, column "},
+    };
+#undef BYTES
+    (void)state;
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
+        test_write_file(test_format("%s/%s", folder, cases[i].name), cases[i].bytes, cases[i].size);
+        RUN(3, "", cases[i].sentence, "tokenize", "--tokenizer=.", "--out=x", "--separator=--", cases[i].name);
+        RUN(0, "documents   2, 4 bytes of text\n", "", "tokenize", "--tokenizer=.", "--out=x", "--separator=--",
+            cases[i].name, "--on-error=skip");
+        RUN(0, test_format("skipped     1 that could not be read, the first: %s", cases[i].sentence), "", "tokenize",
+            "--tokenizer=.", "--out=x", "--separator=--", cases[i].name, "--on-error=skip");
+    }
+}
+
+/* Compressed data that were cut: the documents in front of the cut are kept, and the next file is read. */
+static void test_malformed_compression(void **state)
+{
+    char *lines = malloc(100 * 32);
+    size_t size = 0, packed;
+    (void)state;
+    assert_non_null(lines);
+    for (unsigned i = 0; i < 100; i++)
+        size += (size_t)sprintf(lines + size, "{\"text\":\"%08x\"}\n", i * 2654435761u);
+    for (int gzip = 0; gzip < 2; gzip++) {
+        const char *name = gzip ? "cut.jsonl.gz" : "cut.jsonl.zst";
+        unsigned char *made = gzip ? test_gzip(lines, size, &packed) : test_zstd(lines, size, &packed);
+        const char *sentence = test_format("%s: byte %zu: the %s data end early; the file was cut", name, packed - 9,
+                                           gzip ? "gzip" : "Zstandard");
+        test_write_file(test_format("%s/%s", folder, name), made, packed - 9);
+        RUN(3, "", sentence, "tokenize", "--tokenizer=.", "--out=x", name);
+        RUN(0, test_format("skipped     1 that could not be read, the first: %s", sentence), "", "tokenize",
+            "--tokenizer=.", "--out=x", name, "a.jsonl", "--on-error=skip");
+        free(made);
+    }
+    free(lines);
+    test_write_file(test_format("%s/no.jsonl.zst", folder), "{}", 2);
+    RUN(3, "", "no.jsonl.zst: byte 0: this is not Zstandard data", "tokenize", "--tokenizer=.", "--out=x",
+        "no.jsonl.zst");
+    RUN(3, "", "no document could be read, 1 were skipped, the first: cut.jsonl.zst: byte ", "tokenize",
+        "--tokenizer=.", "--out=x", "cut.jsonl.zst", "--on-error=skip");
+}
+
+/* What tokenizing a file of so many MB needs at most, in MB, or the most of any program before it. */
+static double peak_of_tokenizing(size_t megabytes)
+{
+    static const char line[] = "all work and no play makes jack a dull boy\n--\n";
+    struct rusage usage;
+    const size_t count = megabytes * 1000000 / (sizeof line - 1);
+    FILE *file = fopen(test_format("%s/large.txt", folder), "wb");
+    assert_non_null(file);
+    for (size_t i = 0; i < count; i++)
+        fputs(line, file);
+    assert_int_equal(fclose(file), 0);
+    RUN(0, "written     x-000000.bin", "", "tokenize", "--tokenizer=.", "--out=x", "large.txt", "--separator=--",
+        "--threads=1", "--quiet");
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &usage), 0);
+    return (double)usage.ru_maxrss / 1e3;
+}
+
+/* Files grow, what they need does not. Three batches of 1 MB and their ids are what is held, and all of them once 10 MB
+ * have been read. */
+static void test_memory_is_bounded(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__clang__)
+    print_message("skipped: a sanitizer keeps freed memory for a while\n");
+    skip();
+#endif
+    const double small = peak_of_tokenizing(10), large = peak_of_tokenizing(60);
+    print_message("10 MB of text: %.1f MB, 60 MB of text: %.1f MB\n", small, large);
+    assert_true(large < small + 4);
+}
+
+/* The tokenizer of the folder with other merges. */
+static void test_malformed_tokenizer(void **state)
+{
+    static const char *const cases[][2] = {
+        {"[\"a b\"]", "bad.json: model.merges[0]: 'ab' is not a token of the vocabulary\n"},
+        {"[[\"zz\",\"b\"]]", "bad.json: model.merges[0]: 'zz' is not a token of the vocabulary\n"},
+        {"[[\"a\"]]", "bad.json: model.merges[0]: expected two tokens, as in \"a b\" or [\"a\", \"b\"]\n"},
+        {"[", "bad.json: line "},
+    };
+    (void)state;
+    char *json = (char *)test_read_file(test_format("%s/tokenizer.json", folder), NULL);
+    char *merges = strstr(json, "\"merges\": []");
+    assert_non_null(merges);
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
+        const size_t front = (size_t)(merges - json) + 10;
+        char *bad = malloc(strlen(json) + 100);
+        assert_non_null(bad);
+        sprintf(bad, "%.*s%s%s", (int)front, json, cases[i][0], json + front + 2);
+        test_write_file(test_format("%s/bad.json", folder), bad, strlen(bad));
+        RUN(3, "", cases[i][1], "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
+        free(bad);
+    }
+    test_write_file(test_format("%s/bad.json", folder), json, strlen(json) / 2);
+    RUN(3, "", "bad.json: line ", "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
+    free(json);
+}
+
 static void test_another_tokenizer_is_refused(void **state)
 {
     size_t size;
@@ -219,6 +347,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_tokenize_and_inspect, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_forms_are_alike, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_errors_of_inputs, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_malformed_documents, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_malformed_compression, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_memory_is_bounded, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_malformed_tokenizer, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),

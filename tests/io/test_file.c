@@ -102,6 +102,14 @@ static void a_file_is_hashed(void **state)
     assert_int_equal(size, 5);
     test_write_file(in_dir(state, "empty"), "", 0);
     TEST_OK(bt_file_hash(in_dir(state, "empty"), &hash, NULL, &diag), diag);
+    unsigned char *long_one = calloc(200001, 1); /* of several reads */
+    assert_non_null(long_one);
+    long_one[200000] = 7;
+    test_write_file(in_dir(state, "long"), long_one, 200001);
+    uint64_t long_hash = 0;
+    TEST_OK(bt_file_hash(in_dir(state, "long"), &long_hash, &size, &diag), diag);
+    assert_true(long_hash == XXH3_64bits(long_one, 200001) && size == 200001);
+    free(long_one);
     ASSERT_FAILS(BT_EINPUT, "absent: cannot open", bt_file_hash(in_dir(state, "absent"), &hash, NULL, &diag));
     assert_true(hash == 0x2d06800538d394c2); /* of the empty input, from the definition of XXH3 */
 }

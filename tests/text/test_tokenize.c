@@ -246,7 +246,7 @@ static void test_errors_stop_or_are_skipped(void **state)
     assert_int_equal(report.skipped, 2);
     assert_non_null(strstr(report.first_skipped, "a.jsonl: line 2, column"));
     assert_int_equal(tokenize_text("{}\n", true, &report, &diag), BT_EINPUT);
-    assert_non_null(strstr(diag.text, "the inputs hold no document"));
+    assert_non_null(strstr(diag.text, "no document could be read, 1 were skipped, the first: "));
     expect_tokens(want, BT_ARRAY_LEN(want)); /* what stood there stands */
 }
 
