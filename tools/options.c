@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,16 @@ static enum bt_err take_number(const struct bt_option *option, const char *value
     return BT_OK;
 }
 
+static enum bt_err take_real(const struct bt_option *option, const char *value, struct bt_diag *diag)
+{
+    char *end;
+    const double number = strtod(value, &end);
+    if (!*value || *end || strspn(value, "0123456789.eE+-") != strlen(value) || !isfinite(number))
+        return bt_fail(diag, BT_EUSAGE, "--%s: found \"%s\", expected a number", option->name, value);
+    *(double *)option->target = number;
+    return BT_OK;
+}
+
 static enum bt_err take_value(const struct bt_option *option, const char *value, struct bt_diag *diag)
 {
     struct bt_option_list *list;
@@ -80,6 +91,8 @@ static enum bt_err take_value(const struct bt_option *option, const char *value,
         break;
     case BT_OPTION_NUMBER:
         return take_number(option, value, diag);
+    case BT_OPTION_REAL:
+        return take_real(option, value, diag);
     case BT_OPTION_CHOICE:
         if (!is_choice(option->value, value))
             return bt_fail(diag, BT_EUSAGE, "--%s: found \"%s\", expected one of %s", option->name, value,

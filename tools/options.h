@@ -16,6 +16,7 @@ enum bt_option_kind {
     BT_OPTION_TEXT,   /* const char *: borrowed from argv */
     BT_OPTION_CHOICE, /* const char *: one of the words in `value`, which are separated by bars */
     BT_OPTION_NUMBER, /* uint64_t: decimal digits, at least `least` */
+    BT_OPTION_REAL,   /* double: a decimal number, "0.7" or "1e-3" */
     BT_OPTION_LIST,   /* struct bt_option_list: every value given, in order */
 };
 

@@ -2,6 +2,10 @@
 #include "kernels/panels_variant.h"
 #include "kernels/tile.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 enum {
     STRIP = 256,
     LANES = BT_VECTOR_BYTES / sizeof(float),
@@ -23,8 +27,16 @@ BT_INLINE lanes_f32 weights_at(enum bt_panel_format format, const void *panel, s
         return (lanes_f32)(__builtin_convertvector(bits, lanes_u32) << 16);
     }
     if (format == BT_PANEL_INT8) {
+#if defined(__AVX512F__) /* widenings that gcc 12 does in many steps otherwise */
+        const __m128i codes = _mm_loadu_si128((const __m128i *)((const int8_t *)panel + at));
+        return (lanes_f32)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes));
+#elif defined(__AVX2__)
+        const __m128i codes = _mm_loadl_epi64((const __m128i *)((const int8_t *)panel + at));
+        return (lanes_f32)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes));
+#else
         const lanes_i8 codes = *(const lanes_i8 *)((const int8_t *)panel + at);
         return __builtin_convertvector(__builtin_convertvector(codes, lanes_i32), lanes_f32);
+#endif
     }
     return *(const lanes_f32 *)((const float *)panel + at);
 }

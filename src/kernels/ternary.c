@@ -49,8 +49,8 @@ static bt_ternary_rows_fn *rows_fn(enum bt_cpu_level level)
 /* Products of fewer weights are not worth a team of threads. */
 #define ALONE ((size_t)1 << 16)
 
-/* A task is so many rows of weights, which stay in the second-level cache, with so many tokens. */
-enum { TASK_ROWS = 64, TASK_TOKENS = 64 };
+/* A task is so many rows of weights with so many tokens. */
+enum { TASK_ROWS = BT_TERNARY_MOST_ROWS, TASK_TOKENS = 64 };
 
 void bt_ternary_linear(enum bt_cpu_level level, const struct bt_ternary *layer, float *y, const int8_t *codes,
                        const float *a, size_t n)

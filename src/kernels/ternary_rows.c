@@ -44,66 +44,87 @@ static int32_t sum_codes(const int8_t *codes, size_t in)
     return total;
 }
 
-/* Adds to sum[t] what 128 weights give with the codes of token t. `tokens` is a constant wherever this is inlined; the
- * weights of field f meet the codes 64 f behind. */
-static inline __attribute__((always_inline)) void add_half(__m256i *sum, const int tokens, __m256i packed,
-                                                           const int8_t *codes, size_t in)
+/* Adds to sum[t] what two fields of 32 bytes give with the codes of token t: `bits` is where the first of them lies,
+ * and `codes` what it meets. `tokens` is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void add_fields(__m256i *sum, const int tokens, __m256i packed,
+                                                             const int bits, const int8_t *codes, size_t in)
 {
     const __m256i mask = _mm256_set1_epi8(3);
-    const __m256i field[4] = {_mm256_and_si256(packed, mask), _mm256_and_si256(_mm256_srli_epi16(packed, 2), mask),
-                              _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask),
-                              _mm256_and_si256(_mm256_srli_epi16(packed, 6), mask)};
+    const __m256i one = _mm256_and_si256(bits ? _mm256_srli_epi16(packed, bits) : packed, mask);
+    const __m256i two = _mm256_and_si256(_mm256_srli_epi16(packed, bits + 2), mask);
     BT_UNROLL
     for (int t = 0; t < tokens; t++) {
         const int8_t *at = codes + (size_t)t * in;
-        const __m256i low =
-            _mm256_add_epi16(_mm256_maddubs_epi16(field[0], load(at)), _mm256_maddubs_epi16(field[1], load(at + 64)));
-        const __m256i high = _mm256_add_epi16(_mm256_maddubs_epi16(field[2], load(at + 128)),
-                                              _mm256_maddubs_epi16(field[3], load(at + 192)));
-        sum[t] = _mm256_add_epi16(sum[t], _mm256_add_epi16(low, high));
+        sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(one, load(at)));
+        sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(two, load(at + 64)));
     }
 }
 
-/* One row with `tokens` tokens, whose codes lie `in` apart. */
-static inline __attribute__((always_inline)) void row_sums(int32_t *total, const int tokens, const uint8_t *packed,
-                                                           size_t bytes, const int8_t *codes, size_t in)
+/* The 128 weights of 32 bytes. */
+static inline __attribute__((always_inline)) void add_half(__m256i *sum, const int tokens, const uint8_t *packed,
+                                                           const int8_t *codes, size_t in)
 {
-    const __m256i wide = _mm256_set1_epi16(1);
-    __m256i all[GROUP];
+    const __m256i bytes = load(packed);
+    add_fields(sum, tokens, bytes, 0, codes, in);
+    add_fields(sum, tokens, bytes, 4, codes + 128, in);
+}
+
+/* Sums of 16 bits over up to SPAN weights of a row. */
+static inline __attribute__((always_inline)) void span_sums(__m256i *sum, const int tokens, const uint8_t *packed,
+                                                            size_t bytes, const int8_t *codes, size_t in)
+{
     BT_UNROLL
     for (int t = 0; t < tokens; t++)
-        all[t] = _mm256_setzero_si256();
-    for (size_t begin = 0; begin < bytes; begin += SPAN / 4) {
-        const size_t end = BT_MIN(bytes, begin + SPAN / 4);
-        __m256i sum[GROUP];
-        BT_UNROLL
-        for (int t = 0; t < tokens; t++)
-            sum[t] = _mm256_setzero_si256();
-        for (size_t b = begin; b < end; b += BT_TERNARY_BLOCK_BYTES) {
-            add_half(sum, tokens, load(packed + b), codes + b * 4, in);
-            add_half(sum, tokens, load(packed + b + 32), codes + b * 4 + 32, in);
-        }
-        BT_UNROLL
-        for (int t = 0; t < tokens; t++)
-            all[t] = _mm256_add_epi32(all[t], _mm256_madd_epi16(sum[t], wide));
+        sum[t] = _mm256_setzero_si256();
+    for (size_t b = 0; b < bytes; b += BT_TERNARY_BLOCK_BYTES) {
+        add_half(sum, tokens, packed + b, codes + b * 4, in);
+        add_half(sum, tokens, packed + b + 32, codes + b * 4 + 32, in);
     }
     BT_UNROLL
     for (int t = 0; t < tokens; t++)
-        total[t] = sum_lanes(all[t]);
+        sum[t] = _mm256_madd_epi16(sum[t], _mm256_set1_epi16(1));
 }
 
-static inline __attribute__((always_inline)) void
-token_group(float *y, size_t ldy, const int tokens, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes)
+static void one_token(float *y, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes)
 {
     const size_t bytes = bt_ternary_row_bytes(in);
-    int32_t own[GROUP], total[GROUP];
-    for (int t = 0; t < tokens; t++)
-        own[t] = sum_codes(codes + (size_t)t * in, in);
-    for (size_t r = 0; r < rows; r++) {
-        row_sums(total, tokens, packed + r * bytes, bytes, codes, in);
-        for (int t = 0; t < tokens; t++)
-            y[(size_t)t * ldy + r] = (float)(total[t] - own[t]);
+    const int32_t own = sum_codes(codes, in);
+    for (size_t r = 0; r < rows; r++, packed += bytes) {
+        __m256i all = _mm256_setzero_si256(), sum[1];
+        for (size_t begin = 0; begin < bytes; begin += SPAN / 4) {
+            span_sums(sum, 1, packed + begin, BT_MIN(bytes - begin, (size_t)SPAN / 4), codes + begin * 4, in);
+            all = _mm256_add_epi32(all, sum[0]);
+        }
+        y[r] = (float)(sum_lanes(all) - own);
     }
+}
+
+/* Lane t of the result is the sum over sum[t]. */
+static __m256i sum_eight(const __m256i *sum)
+{
+    const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+    const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[4], sum[5]), _mm256_hadd_epi32(sum[6], sum[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+/* Span by span, so that the codes of the group stay in the first-level cache from row to row. */
+static void token_group(float *y, size_t ldy, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes)
+{
+    const size_t bytes = bt_ternary_row_bytes(in);
+    int32_t total[BT_TERNARY_MOST_ROWS][GROUP];
+    for (size_t r = 0; r < rows; r++)
+        for (int t = 0; t < GROUP; t++)
+            total[r][t] = r ? total[0][t] : -sum_codes(codes + (size_t)t * in, in);
+    for (size_t begin = 0; begin < bytes; begin += SPAN / 4)
+        for (size_t r = 0; r < rows; r++) {
+            __m256i sum[GROUP];
+            span_sums(sum, GROUP, packed + r * bytes + begin, BT_MIN(bytes - begin, (size_t)SPAN / 4),
+                      codes + begin * 4, in);
+            _mm256_storeu_si256((__m256i *)total[r], _mm256_add_epi32(load(total[r]), sum_eight(sum)));
+        }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t t = 0; t < GROUP; t++)
+            y[t * ldy + r] = (float)total[r][t];
 }
 
 void BT_FN(ternary_rows)(float *y, size_t ldy, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes,
@@ -111,9 +132,9 @@ void BT_FN(ternary_rows)(float *y, size_t ldy, const uint8_t *packed, size_t row
 {
     size_t t = 0;
     for (; t + GROUP <= n; t += GROUP)
-        token_group(y + t * ldy, ldy, GROUP, packed, rows, in, codes + t * in);
+        token_group(y + t * ldy, ldy, packed, rows, in, codes + t * in);
     for (; t < n; t++)
-        token_group(y + t * ldy, ldy, 1, packed, rows, in, codes + t * in);
+        one_token(y + t * ldy, packed, rows, in, codes + t * in);
 }
 
 #else

@@ -8,6 +8,13 @@
 #include "nn/model.h"
 #include "train/rows.h"
 
+/* Rows of some kind: how many there are, and row i into a row of a batch, whose counts grow. */
+struct bt_row_source {
+    const void *context;
+    size_t count;
+    void (*fill)(const void *context, size_t i, size_t row_of_batch, struct bt_batch *batch);
+};
+
 struct bt_evaluation {
     double loss; /* nats a label; NaN without a label */
     double perplexity;
@@ -18,5 +25,9 @@ struct bt_evaluation {
  * restored. */
 void bt_evaluate(struct bt_model *model, const struct bt_rows *rows, int64_t eval_tokens, struct bt_batch *batch,
                  float lambda, struct bt_evaluation *evaluation);
+
+/* The same for rows of any kind. */
+void bt_evaluate_rows(struct bt_model *model, const struct bt_row_source *rows, int64_t eval_tokens,
+                      struct bt_batch *batch, float lambda, struct bt_evaluation *evaluation);
 
 #endif
