@@ -167,13 +167,12 @@ static enum bt_err run_line(struct reader *r, const struct bt_record *record, bt
 static enum bt_err run_lines(struct reader *r, bt_choices_seen *seen, void *seen_context,
                              struct bt_choices_result *result, struct bt_diag *diag)
 {
+    const enum bt_text_format jsonl = BT_TEXT_JSONL;
     struct bt_documents *lines = NULL;
     struct bt_record record = {0};
-    enum bt_err err = bt_documents_open(&r->path, 1, NULL, &lines, diag);
+    enum bt_err err = bt_documents_open(&r->path, 1, &jsonl, NULL, &lines, diag);
     if (!err)
         err = bt_documents_next(lines, &record, diag);
-    if (!err && record.data && record.format != BT_TEXT_JSONL)
-        err = bt_fail(diag, BT_EINPUT, "%s: multiple choice is read from a .jsonl file", r->path);
     while (!err && record.data) {
         err = run_line(r, &record, seen, seen_context, result, diag);
         if (!err)
