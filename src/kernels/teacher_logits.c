@@ -10,6 +10,7 @@
 /* The student's side of a row. */
 struct student {
     bt_real high;
+    double at_label;
     double plain; /* sum of exp(z - high) */
     double soft;  /* the same at the temperature */
     bool broken;  /* a logit is -infinity: it takes no part in a sum, but it means that training has diverged */
@@ -20,18 +21,23 @@ static bt_real rate_of(const struct bt_logit_loss *l)
     return (bt_real)(1.0 / (double)l->temperature);
 }
 
-static struct student read_student(const bt_real *z, size_t vocab, bt_real rate)
+static struct student look_at(const bt_real *z, size_t label, size_t vocab)
 {
     const struct range range = row_range(z, vocab);
-    struct student s = {.high = range.high, .broken = isinf(range.low)};
-    s.plain = sum_exp(NULL, z, range.high, 1, vocab);
-    s.soft = rate == 1 ? s.plain : sum_exp(NULL, z, range.high, rate, vocab);
-    return s;
+    return (struct student){.high = range.high, .at_label = (double)z[label], .broken = isinf(range.low)};
 }
 
-static double label_loss(const struct student *s, double at_label)
+/* The sums. At a temperature of 1 the logits become their exponentials, which the gradient is made of; else it takes
+ * two exponentials of each, and they stay. */
+static void sum_up(struct student *s, bt_real *z, size_t vocab, bt_real rate)
 {
-    return s->broken ? (double)NAN : log(s->plain) + ((double)s->high - at_label);
+    s->plain = sum_exp(rate == 1 ? z : NULL, z, s->high, 1, vocab);
+    s->soft = rate == 1 ? s->plain : sum_exp(NULL, z, s->high, rate, vocab);
+}
+
+static double label_loss(const struct student *s)
+{
+    return s->broken ? (double)NAN : log(s->plain) + ((double)s->high - s->at_label);
 }
 
 /* e = exp(rate (t - high)) in the place of t; returns its sum, and in `cross` that of e (rate (t - high) - u), u being
@@ -63,14 +69,15 @@ struct factors {
     bt_real plain, soft, teacher;
 };
 
-/* z <- plain exp(z - high) + soft exp(rate (z - high)) - teacher e; e may be NULL. */
+/* z <- plain exp(z - high) + soft exp(rate (z - high)) - teacher e; e may be NULL. At a rate of 1 the exponentials
+ * stand in z. */
 static void row_gradient(bt_real *z, const bt_real *e, bt_real high, bt_real rate, size_t vocab, struct factors f)
 {
     if (rate == 1) {
         const bt_real both = f.plain + f.soft;
 #pragma omp simd
         for (size_t i = 0; i < vocab; i++)
-            z[i] = both * bt_exp(z[i] - high);
+            z[i] *= both;
     } else {
 #pragma omp simd
         for (size_t i = 0; i < vocab; i++)
@@ -87,11 +94,12 @@ static void full_row(double *ce, double *kl, bt_real *z, bt_real *t, size_t labe
                      const struct bt_logit_loss *l)
 {
     const bt_real rate = rate_of(l);
-    const struct student s = read_student(z, vocab, rate);
+    struct student s = look_at(z, label, vocab);
     const double scale = (double)l->teacher_scale * (double)rate;
     double cross;
-    *ce = label_loss(&s, (double)z[label]);
     const double teacher = read_teacher(t, z, &s, vocab, rate, &cross);
+    sum_up(&s, z, vocab, rate);
+    *ce = label_loss(&s);
     *kl = s.broken ? (double)NAN : cross / teacher - log(teacher) + log(s.soft);
     row_gradient(z, t, s.high, rate, vocab,
                  (struct factors){(bt_real)((double)l->label_scale / s.plain), (bt_real)(scale / s.soft),
@@ -124,38 +132,56 @@ void BT_FN(teacher_logits)(double *ce, double *kl, bt_real *logits, bt_real *tea
 struct kept {
     const int32_t *ids;
     size_t count;
-    double p[BT_TOP_MAX];      /* the teacher's, all and the rest summing to 1 */
-    bt_real z[BT_TOP_MAX];     /* the student's logits */
-    double rest, student_rest; /* the teacher's mass, the student's sum of exponentials */
+    bt_real log_p[BT_TOP_MAX]; /* the teacher's, all and the rest summing to 1 */
+    bt_real p[BT_TOP_MAX];
+    double log_rest, rest;
+    bt_real z[BT_TOP_MAX]; /* the student's logits */
+    bt_real e[BT_TOP_MAX]; /* exp(rate (z - high)) */
+    double student_rest;   /* the sum of all others' */
 };
+
+/* log p of a level, before the sum is made 1. */
+static double log_of(uint16_t level)
+{
+    return -(double)level * BT_LEVEL_STEP;
+}
 
 static void read_kept(struct kept *k, const struct bt_top_rows *top, size_t row)
 {
     const uint16_t *levels = top->levels + row * top->count;
-    double sum = 0.0;
     k->ids = top->ids + row * top->count;
     k->count = top->count;
-    for (size_t i = 0; i < k->count; i++)
-        sum += k->p[i] = exp(-(double)levels[i] * BT_LEVEL_STEP);
-    k->rest = top->rest[row] == BT_LEVEL_NONE ? 0.0 : exp(-(double)top->rest[row] * BT_LEVEL_STEP);
-    sum += k->rest;
-    for (size_t i = 0; i < k->count; i++)
-        k->p[i] /= sum;
+    for (size_t i = 0; i < k->count; i++) {
+        k->log_p[i] = (bt_real)log_of(levels[i]);
+        k->p[i] = bt_exp(k->log_p[i]);
+    }
+    k->rest = top->rest[row] == BT_LEVEL_NONE ? 0.0 : exp(log_of(top->rest[row]));
+    const double sum = bt_sum(k->p, k->count) + k->rest;
+    k->log_rest = log_of(top->rest[row]) - log(sum);
     k->rest /= sum;
+    for (size_t i = 0; i < k->count; i++) {
+        k->log_p[i] -= (bt_real)log(sum);
+        k->p[i] /= (bt_real)sum;
+    }
 }
 
-/* Takes the kept logits out of the row, so that the sum over it is that of the rest alone. */
+/* Takes the kept logits out of the row, so that the sums over it are those of the rest alone. */
 static void split_student(struct kept *k, bt_real *z, struct student *s, size_t vocab, bt_real rate)
 {
     for (size_t i = 0; i < k->count; i++) {
         k->z[i] = z[k->ids[i]];
-        z[k->ids[i]] = (bt_real)-INFINITY;
+        k->e[i] = bt_exp((k->z[i] - s->high) * rate);
     }
-    /* A rest below this has left the range of float exponentials; its gradient is that of the bound. */
-    k->student_rest = fmax(sum_exp(NULL, z, s->high, rate, vocab), 1e-30);
-    s->soft = k->rest > 0.0 ? k->student_rest : k->student_rest - 1e-30;
+    if (rate != 1)
+        s->plain = sum_exp(NULL, z, s->high, 1, vocab);
     for (size_t i = 0; i < k->count; i++)
-        s->soft += (double)bt_exp((k->z[i] - s->high) * rate);
+        z[k->ids[i]] = (bt_real)-INFINITY;
+    const double others = sum_exp(rate == 1 ? z : NULL, z, s->high, rate, vocab);
+    /* A rest below this has left the range of float exponentials; its gradient is that of the bound. */
+    k->student_rest = fmax(others, 1e-30);
+    s->soft = bt_sum(k->e, k->count) + (k->rest > 0.0 ? k->student_rest : others);
+    if (rate == 1)
+        s->plain = s->soft;
 }
 
 static double kept_divergence(const struct kept *k, const struct student *s, bt_real rate)
@@ -163,9 +189,9 @@ static double kept_divergence(const struct kept *k, const struct student *s, bt_
     const double lse = log(s->soft);
     double sum = 0.0;
     for (size_t i = 0; i < k->count; i++)
-        sum += k->p[i] * (log(k->p[i]) - ((double)((k->z[i] - s->high) * rate) - lse));
+        sum += (double)k->p[i] * ((double)k->log_p[i] - ((double)((k->z[i] - s->high) * rate) - lse));
     if (k->rest > 0.0)
-        sum += k->rest * (log(k->rest) - (log(k->student_rest) - lse));
+        sum += k->rest * (k->log_rest - (log(k->student_rest) - lse));
     return s->broken ? (double)NAN : sum;
 }
 
@@ -174,18 +200,19 @@ static void top_row(double *ce, double *kl, bt_real *z, const struct bt_top_rows
 {
     const bt_real rate = rate_of(l);
     const double scale = (double)l->teacher_scale * (double)rate;
-    struct student s = read_student(z, vocab, rate);
+    struct student s = look_at(z, label, vocab);
     struct kept k;
-    *ce = label_loss(&s, (double)z[label]);
     read_kept(&k, top, row);
     split_student(&k, z, &s, vocab, rate);
+    *ce = label_loss(&s);
     *kl = kept_divergence(&k, &s, rate);
-    const double plain = (double)l->label_scale / s.plain, soft = scale / s.soft;
+    const bt_real plain = (bt_real)((double)l->label_scale / s.plain), soft = (bt_real)(scale / s.soft);
     row_gradient(z, NULL, s.high, rate, vocab,
-                 (struct factors){(bt_real)plain, (bt_real)(soft - scale * k.rest / k.student_rest), 0});
-    for (size_t i = 0; i < k.count; i++)
-        z[k.ids[i]] = (bt_real)(plain * (double)bt_exp(k.z[i] - s.high) +
-                                soft * (double)bt_exp((k.z[i] - s.high) * rate) - scale * k.p[i]);
+                 (struct factors){plain, (bt_real)(scale / s.soft - scale * k.rest / k.student_rest), 0});
+    for (size_t i = 0; i < k.count; i++) {
+        const bt_real e = rate == 1 ? k.e[i] : bt_exp(k.z[i] - s.high);
+        z[k.ids[i]] = plain * e + soft * k.e[i] - (bt_real)scale * k.p[i];
+    }
     z[label] -= l->label_scale;
 }
 
