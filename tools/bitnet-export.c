@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "export/gguf.h"
 #include "export/hf.h"
 #include "export/place.h"
 #include "io/file.h"
@@ -71,8 +72,7 @@ static enum bt_err check_arguments(const struct arguments *a, const struct bt_co
     if ((err = refuse("linear-class", a->linear_class, "hf", diag)) ||
         (err = refuse("quantization-mode", a->quantization_mode, "hf", diag)))
         return err;
-    err = refuse("dtype", a->dtype, "hf", diag);
-    return err ? err : bt_fail(diag, BT_EUSAGE, "--to gguf is not supported yet");
+    return refuse("dtype", a->dtype, "hf", diag);
 }
 
 static void print_report(const struct arguments *a, const struct bt_export_report *report)
@@ -102,6 +102,14 @@ static enum bt_err write_hf(const struct arguments *a, const struct bt_export_mo
     return err ? err : bt_export_hf(model, &options, path, report, diag);
 }
 
+static enum bt_err write_gguf(const struct arguments *a, const struct bt_export_model *model, const char *path,
+                              struct bt_export_report *report, struct bt_diag *diag)
+{
+    const struct bt_gguf_options options = {
+        .type = a->type, .embedding_type = a->embedding_type, .head_type = a->head_type, .verify = !a->no_verify};
+    return bt_export_gguf(model, &options, path, report, diag);
+}
+
 /* Writes beside, verifies there, renames: what fails its verification never gets its name. */
 static enum bt_err export_model(const struct arguments *a, const struct bt_export_model *model,
                                 struct bt_export_report *report, struct bt_diag *diag)
@@ -109,7 +117,8 @@ static enum bt_err export_model(const struct arguments *a, const struct bt_expor
     struct bt_place place = {0};
     enum bt_err err = bt_place_begin(&place, a->out, a->model, a->overwrite, diag);
     if (!err)
-        err = write_hf(a, model, place.beside, report, diag);
+        err = is(a->to, "hf") ? write_hf(a, model, place.beside, report, diag)
+                              : write_gguf(a, model, place.beside, report, diag);
     if (!err)
         err = bt_place_finish(&place, diag);
     bt_place_end(&place);
@@ -138,7 +147,7 @@ int main(int argc, char **argv)
 {
     struct arguments a = {0};
     const struct bt_option options[] = {
-        {"model", "DIR", BT_OPTION_TEXT, &a.model, 0, "a model folder, a stage's model/, or a checkpoint"},
+        {"model", "DIR", BT_OPTION_TEXT, &a.model, 0, "a model folder, a stage's model/, a checkpoint, or a GGUF file"},
         {"to", "hf|gguf", BT_OPTION_CHOICE, &a.to, 0, "a Hugging Face folder, or a GGUF file"},
         {"out", "PATH", BT_OPTION_TEXT, &a.out, 0, "the folder or file to write"},
         {"linear-class", "autobitlinear|bitlinear", BT_OPTION_CHOICE, &a.linear_class, 0,

@@ -117,7 +117,7 @@ enum bt_err bt_place_begin(struct bt_place *place, const char *path, const char 
 
 enum bt_err bt_place_finish(struct bt_place *place, struct bt_diag *diag)
 {
-    const bool replace = bt_dir_exists(place->final);
+    const bool replace = bt_file_exists(place->final);
     enum bt_err err = BT_OK;
     if (replace)
         err = bt_file_rename(place->final, place->aside, diag);

@@ -41,6 +41,9 @@ const char *bt_gguf_kind_name(enum bt_gguf_kind kind);
 
 /* ---- reading ---- */
 
+/* A file (or none at all) named so, or one that begins as such files do: and no folder. */
+bool bt_gguf_is_file(const char *path);
+
 struct bt_gguf_value {
     const char *key; /* with a NUL at the end */
     enum bt_gguf_kind kind;

@@ -1,7 +1,27 @@
 /* The pairs of a GGUF file by key and kind. */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "io/file.h"
 #include "io/gguf.h"
+
+bool bt_gguf_is_file(const char *path)
+{
+    static const char ending[] = ".gguf";
+    const size_t length = strlen(path), n = sizeof ending - 1;
+    char magic[4] = "";
+    if (bt_dir_exists(path))
+        return false;
+    if (length > n && !strcmp(path + length - n, ending))
+        return true;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    const bool found = read(fd, magic, sizeof magic) == sizeof magic && !memcmp(magic, "GGUF", sizeof magic);
+    close(fd);
+    return found;
+}
 
 /* NULL in *ret_value when it is absent and may be. */
 static enum bt_err find_kind(const struct bt_gguf *file, const char *key, enum bt_gguf_kind kind, bool required,

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "text/chat_parts.h"
 #include "text/chat_template.h"
 #include "text/separators.h"
@@ -111,7 +112,7 @@ static enum bt_err find_sentence_tokens(struct bt_chat *chat, const char *path, 
 
 static enum bt_err find_in_folder(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
 {
-    char *folder = bt_dir_exists(path) ? bt_strdup(path) : bt_path_parent(path);
+    char *folder = bt_dir_exists(path) || bt_gguf_is_file(path) ? bt_strdup(path) : bt_path_parent(path);
     const enum bt_err err = folder ? bt_chat_template_find(folder, ret_found, diag) : bt_fail_nomem(diag);
     bt_free(folder);
     return err;

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "io/json.h"
 #include "text/buffer.h"
 
@@ -237,13 +238,19 @@ static const json_t *template_of(const json_t *config)
     return value;
 }
 
-static enum bt_err find_in_config(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
+static enum bt_err keep_text(const char *text, size_t size, char **ret_text, struct bt_diag *diag)
+{
+    *ret_text = bt_strndup(text, size);
+    return *ret_text ? BT_OK : bt_fail_nomem(diag);
+}
+
+static enum bt_err read_config(const char *path, char **ret_text, struct bt_diag *diag)
 {
     json_t *config = NULL;
     enum bt_err err = bt_json_read_texts(path, &config, diag);
     const json_t *value = err ? NULL : template_of(config);
     if (!err && json_is_string(value))
-        err = bt_chat_template_recognise(json_string_value(value), json_string_length(value), path, ret_found, diag);
+        err = keep_text(json_string_value(value), json_string_length(value), ret_text, diag);
     else if (!err && value && !json_is_null(value))
         err = bt_fail(diag, BT_EINPUT, "%s: \"chat_template\" is neither a string nor a list with one named default",
                       path);
@@ -251,29 +258,65 @@ static enum bt_err find_in_config(const char *path, struct bt_chat_found *ret_fo
     return err;
 }
 
-static enum bt_err find_in_file(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
+static enum bt_err read_gguf(const char *path, char **ret_text, struct bt_diag *diag)
 {
-    char *text;
-    size_t size;
-    enum bt_err err = bt_file_read(path, &text, &size, diag);
-    if (err)
-        return err;
-    err = bt_chat_template_recognise(text, size, path, ret_found, diag);
-    bt_free(text);
+    struct bt_gguf *file = NULL;
+    struct bt_gguf_text text = {0};
+    enum bt_err err = bt_gguf_open(path, &file, diag);
+    if (!err)
+        err = bt_gguf_get_text(file, "tokenizer.chat_template", false, &text, diag);
+    if (!err && text.at)
+        err = keep_text(text.at, text.size, ret_text, diag);
+    bt_gguf_close(file);
     return err;
 }
 
-enum bt_err bt_chat_template_find(const char *folder, struct bt_chat_found *ret_found, struct bt_diag *diag)
+static bool ends_in_jinja(const char *path)
+{
+    static const char ending[] = ".jinja";
+    const size_t length = strlen(path), n = sizeof ending - 1;
+    return length > n && !strcmp(path + length - n, ending);
+}
+
+/* The file that holds the template, whether or not it is there. */
+static char *place_of(const char *path)
+{
+    if (bt_gguf_is_file(path))
+        return bt_strdup(path);
+    char *file = bt_path_join(path, "chat_template.jinja");
+    if (!file || bt_file_exists(file))
+        return file;
+    bt_free(file);
+    return bt_path_join(path, "tokenizer_config.json");
+}
+
+enum bt_err bt_chat_template_read(const char *path, char **ret_text, char **ret_what, struct bt_diag *diag)
+{
+    char *text = NULL, *what = place_of(path);
+    size_t size;
+    enum bt_err err = what ? BT_OK : bt_fail_nomem(diag);
+    if (!err && bt_gguf_is_file(path))
+        err = read_gguf(path, &text, diag);
+    else if (!err && bt_file_exists(what))
+        err = ends_in_jinja(what) ? bt_file_read(what, &text, &size, diag) : read_config(what, &text, diag);
+    if (err) {
+        bt_free(what);
+        return err;
+    }
+    *ret_text = text;
+    *ret_what = what;
+    return BT_OK;
+}
+
+enum bt_err bt_chat_template_find(const char *path, struct bt_chat_found *ret_found, struct bt_diag *diag)
 {
     struct bt_chat_found found = {.format = "none"};
-    char *file = bt_path_join(folder, "chat_template.jinja"), *config = bt_path_join(folder, "tokenizer_config.json");
-    enum bt_err err = file && config ? BT_OK : bt_fail_nomem(diag);
-    if (!err && bt_file_exists(file))
-        err = find_in_file(file, &found, diag);
-    else if (!err && bt_file_exists(config))
-        err = find_in_config(config, &found, diag);
-    bt_free(config);
-    bt_free(file);
+    char *text = NULL, *what = NULL;
+    enum bt_err err = bt_chat_template_read(path, &text, &what, diag);
+    if (!err && text)
+        err = bt_chat_template_recognise(text, strlen(text), what, &found, diag);
+    bt_free(what);
+    bt_free(text);
     if (!err)
         *ret_found = found;
     return err;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "io/json.h"
 
 /* One of the two: how it is called in each place. */
@@ -114,15 +115,40 @@ static enum bt_err choose_both(const struct configs *configs, const struct bt_to
     return BT_OK;
 }
 
+static enum bt_err read_folder(const char *folder, struct configs *configs, struct bt_diag *diag)
+{
+    const enum bt_err err = read_config(folder, "config.json", bt_json_read, &configs->model, diag);
+    return err ? err : read_config(folder, "tokenizer_config.json", bt_json_read_texts, &configs->tokenizer, diag);
+}
+
+/* The keys of a GGUF file under the names that config.json has for them. */
+static enum bt_err read_gguf(const char *path, struct configs *configs, struct bt_diag *diag)
+{
+    static const char *const names[] = {"bos_token_id", "eos_token_id"};
+    static const char *const keys[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"};
+    struct bt_gguf *file = NULL;
+    enum bt_err err = bt_gguf_open(path, &file, diag);
+    if (err)
+        return err;
+    configs->model = json_object();
+    for (size_t i = 0; i < 2 && !err; i++) {
+        uint32_t id = UINT32_MAX;
+        err = bt_gguf_get_u32(file, keys[i], false, &id, diag);
+        if (!err && id != UINT32_MAX && json_object_set_new(configs->model, names[i], json_integer(id)))
+            err = bt_fail_nomem(diag);
+    }
+    bt_gguf_close(file);
+    return err;
+}
+
 enum bt_err bt_separators_choose(const char *path, const struct bt_tokenizer *tokenizer, const char *before,
                                  const char *after, struct bt_separators *ret_separators, struct bt_diag *diag)
 {
     struct configs configs = {0};
     char *folder = bt_dir_exists(path) ? bt_strdup(path) : bt_path_parent(path);
-    enum bt_err err =
-        folder ? read_config(folder, "config.json", bt_json_read, &configs.model, diag) : bt_fail_nomem(diag);
+    enum bt_err err = folder ? BT_OK : bt_fail_nomem(diag);
     if (!err)
-        err = read_config(folder, "tokenizer_config.json", bt_json_read_texts, &configs.tokenizer, diag);
+        err = bt_gguf_is_file(path) ? read_gguf(path, &configs, diag) : read_folder(folder, &configs, diag);
     if (!err)
         err = choose_both(&configs, tokenizer, before, after, ret_separators, diag);
     json_decref(configs.tokenizer);

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "text/tokenizer_gguf.h"
 #include "text/tokenizer_parts.h"
 
 void bt_tokenizer_close(struct bt_tokenizer *t)
@@ -102,10 +103,22 @@ enum bt_err bt_tokenizer_parse(const char *json, size_t size, const char *what, 
     return BT_OK;
 }
 
+static enum bt_err open_gguf(const char *path, struct bt_tokenizer **ret_tokenizer, struct bt_diag *diag)
+{
+    struct bt_tokenizer_source source = {0};
+    enum bt_err err = bt_tokenizer_source_read(path, &source, diag);
+    if (!err)
+        err = bt_tokenizer_source_open(&source, ret_tokenizer, diag);
+    bt_tokenizer_source_finish(&source);
+    return err;
+}
+
 enum bt_err bt_tokenizer_open(const char *path, struct bt_tokenizer **ret_tokenizer, struct bt_diag *diag)
 {
     char *text = NULL;
     size_t size;
+    if (bt_gguf_is_file(path))
+        return open_gguf(path, ret_tokenizer, diag);
     char *file = bt_dir_exists(path) ? bt_path_join(path, "tokenizer.json") : bt_strdup(path);
     if (!file)
         return bt_fail_nomem(diag);

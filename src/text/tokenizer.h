@@ -17,8 +17,9 @@
 #define BT_NO_TOKEN (-1) /* where there is no such id */
 
 struct bt_tokenizer;
-/* path: a tokenizer.json, or a folder that has one. BT_EINPUT for a file that is missing, malformed or asks for what is
- * not supported; the sentence names the part of the file, as in "model.merges[3]". */
+/* path: a tokenizer.json, a folder that has one, or a GGUF file as bitnet-export writes them. BT_EINPUT for a file that
+ * is missing, malformed or asks for what is not supported; the sentence names the part of the file, as in
+ * "model.merges[3]". */
 enum bt_err bt_tokenizer_open(const char *path, struct bt_tokenizer **ret_tokenizer, struct bt_diag *diag);
 /* The same from the text of such a file; `what` names it in errors. */
 enum bt_err bt_tokenizer_parse(const char *json, size_t size, const char *what, struct bt_tokenizer **ret_tokenizer,

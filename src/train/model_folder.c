@@ -5,7 +5,9 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "io/safetensors.h"
+#include "train/model_parts.h"
 #include "train/model_tensors.h"
 
 static struct bt_rope rope_of(const struct bt_hf_config *config)
@@ -82,8 +84,7 @@ static enum bt_err adopt_quantization(struct bt_loaded_model *model, struct bt_d
     return BT_OK;
 }
 
-/* Shape, table and what the folder's marks exclude; `what` names the config. */
-static enum bt_err make_table(struct bt_loaded_model *model, const char *what, bool sub_norm, struct bt_diag *diag)
+enum bt_err bt_model_make_table(struct bt_loaded_model *model, const char *what, bool sub_norm, struct bt_diag *diag)
 {
     struct bt_diag reason = {0};
     const struct bt_hf_marks *marks = &model->config->marks;
@@ -98,7 +99,7 @@ static enum bt_err make_table(struct bt_loaded_model *model, const char *what, b
     return err ? bt_fail(diag, BT_EINPUT, "%s: %s", what, reason.text) : BT_OK;
 }
 
-static enum bt_err allocate_weights(struct bt_loaded_model *model, struct bt_diag *diag)
+enum bt_err bt_model_allocate(struct bt_loaded_model *model, struct bt_diag *diag)
 {
     if (!bt_arena_init(&model->memory, model->params.total * sizeof(float)))
         return bt_fail(diag, BT_ENOMEM, "out of memory: the weights of the model need %zu bytes",
@@ -183,7 +184,7 @@ static enum bt_err fill(struct bt_loaded_model *model, const struct bt_tensor_ma
     *keep_file = how == MAPPED && can_stay(model, map);
     if (*keep_file)
         point_into_file(model, map);
-    else if (!(err = allocate_weights(model, diag)))
+    else if (!(err = bt_model_allocate(model, diag)))
         err = bt_tensor_map_read(map, model, diag);
     return err ? err : check_tied_head(model, map->own_head, diag);
 }
@@ -196,7 +197,7 @@ static enum bt_err load_tensors(struct bt_loaded_model *model, const char *confi
     if (model->config->num_hidden_layers > tensors) /* before a table of that many layers is made */
         return bt_fail(diag, BT_EINPUT, "%s: num_hidden_layers is %llu, but the weights hold %zu tensors in all",
                        config_path, (unsigned long long)model->config->num_hidden_layers, tensors);
-    if ((err = make_table(model, config_path, bt_tensors_have_sub_norm(file, model->config), diag)))
+    if ((err = bt_model_make_table(model, config_path, bt_tensors_have_sub_norm(file, model->config), diag)))
         return err;
     struct bt_tensor_map map;
     if ((err = bt_tensor_map_init(&map, model, file, diag)))
@@ -234,6 +235,8 @@ static enum bt_err load(const char *path, enum how how, struct bt_loaded_model *
         model->path = bt_strdup(path);
     if (!config_path || !model || !model->path)
         bt_fail_nomem(diag);
+    else if (bt_gguf_is_file(path))
+        err = bt_model_read_gguf(model, how != TABLE_ALONE, diag);
     else
         err = load_folder(model, config_path, how, diag);
     bt_free(config_path);
@@ -265,7 +268,7 @@ static enum bt_err describe(struct bt_loaded_model *model, const char *config_pa
         return err;
     const struct bt_hf_config *config = model->config;
     const bool sub_norm = config->family == BT_BITNET || config->bitnet_prefix || config->quantization_norms;
-    return make_table(model, config_path, sub_norm, diag);
+    return bt_model_make_table(model, config_path, sub_norm, diag);
 }
 
 static enum bt_err from_config(const char *config_path, struct bt_loaded_model **ret_model, struct bt_diag *diag)
@@ -287,7 +290,7 @@ enum bt_err bt_model_random(const char *config_path, uint64_t seed, struct bt_lo
     struct bt_loaded_model *model = NULL;
     enum bt_err err = from_config(config_path, &model, diag);
     if (!err)
-        err = allocate_weights(model, diag);
+        err = bt_model_allocate(model, diag);
     if (err) {
         bt_model_unload(model);
         return err;

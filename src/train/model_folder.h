@@ -20,12 +20,13 @@ struct bt_loaded_model {
     const float *values;     /* the weights to be read: `weights`, or the mapped file */
     struct bt_arena memory;
     struct bt_safetensors *mapped; /* NULL when they are in memory */
-    char *path;                    /* of the folder that config.json (and a tokenizer) lies in */
+    char *path;                    /* of the folder that config.json (and a tokenizer) lies in, or of the GGUF file */
 };
 
 /* Reads config.json and the tensors (F32, F16 or BF16, or packed ternary codes; train/model_tensors.h has the forms).
  * BT_EINPUT naming file and tensor: missing, unknown or misshapen tensors, bytes that are no codes, a tied model with a
- * different lm_head.weight. `path` may also be a checkpoint folder.
+ * different lm_head.weight. `path` may also be a checkpoint folder, or a GGUF
+ * file as bitnet-export writes them.
  *
  * Packed layers become the master weights of bt_ternary_masters: quantised, they give the file's codes and scale again,
  * so the model computes at lambda 1 what the file says, and training goes on from there. */
@@ -46,7 +47,8 @@ void bt_model_unload(struct bt_loaded_model *model); /* takes NULL */
 bool bt_is_bitnet_model(const struct bt_loaded_model *model);
 
 /* Writes config.json and model.safetensors (float32) into the existing folder `path`, each synced, and copies the
- * tokenizer and generation files from `source` (NULL: none). ret_hash (may be NULL): XXH3-64 of model.safetensors. */
+ * tokenizer and generation files from `source` (NULL: none; of a GGUF file, the tokenizer). ret_hash (may be NULL):
+ * XXH3-64 of model.safetensors. */
 enum bt_err bt_model_write(const char *path, const struct bt_hf_config *config, const struct bt_params *params,
                            const float *weights, const struct bt_hf_marks *marks, const char *source,
                            uint64_t *ret_hash, struct bt_diag *diag);

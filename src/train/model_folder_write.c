@@ -4,8 +4,10 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "text/tokenizer_gguf.h"
 #include "train/model_folder.h"
 
 /* What belongs to a model folder besides its weights and its config, and goes along as it came. */
@@ -37,8 +39,21 @@ static enum bt_err copy_file(const char *from_folder, const char *to_folder, con
     return err;
 }
 
+/* A GGUF file has no companions: it holds a tokenizer itself. */
+static enum bt_err write_tokenizer_of(const char *gguf, const char *to, struct bt_diag *diag)
+{
+    struct bt_tokenizer_source source = {0};
+    enum bt_err err = bt_tokenizer_source_read(gguf, &source, diag);
+    if (!err)
+        err = bt_tokenizer_source_write(&source, to, diag);
+    bt_tokenizer_source_finish(&source);
+    return err;
+}
+
 enum bt_err bt_model_copy_companions(const char *from, const char *to, struct bt_diag *diag)
 {
+    if (bt_gguf_is_file(from))
+        return write_tokenizer_of(from, to, diag);
     char **names = NULL;
     size_t count = 0;
     enum bt_err err = bt_dir_list(from, &names, &count, diag);

@@ -78,16 +78,14 @@ static void make_empty(const char *folder)
     TEST_OK(bt_dir_make(folder, &diag), diag);
 }
 
-void export_world_write_marked(const struct export_world *world, const struct export_case *c,
-                               const struct bt_hf_marks *marks)
+void export_world_write_config(const struct export_world *world, const char *text, const struct bt_hf_marks *marks)
 {
     struct bt_diag diag = {0};
     struct bt_loaded_model *model = NULL;
-    const char *text = test_format("%s%s", c->head, SIZES), *path = test_format("%s/config.json", world->model);
+    const char *path = test_format("%s/config.json", world->model);
     make_empty(world->model);
     test_write_file(path, text, strlen(text));
     TEST_OK(bt_model_random(path, 42, &model, &diag), diag);
-    assert_int_equal(model->shape.sub_norm, c->sub_norm);
     for (size_t i = 0; i < model->params.count; i++) {
         const struct bt_param *p = &model->params.list[i];
         for (size_t j = 0; p->rank == 1 && j < p->count; j++)
@@ -95,6 +93,15 @@ void export_world_write_marked(const struct export_world *world, const struct ex
     }
     TEST_OK(bt_model_write(world->model, model->config, &model->params, model->weights, marks, NULL, NULL, &diag),
             diag);
+    bt_model_unload(model);
+}
+
+void export_world_write_marked(const struct export_world *world, const struct export_case *c,
+                               const struct bt_hf_marks *marks)
+{
+    export_world_write_config(world, test_format("%s%s", c->head, SIZES), marks);
+    struct bt_loaded_model *model = export_world_load(world->model);
+    assert_int_equal(model->shape.sub_norm, c->sub_norm);
     bt_model_unload(model);
 }
 
