@@ -8,6 +8,7 @@
 #include "options.h"
 #include "text/manifest.h"
 #include "text/shard_facts.h"
+#include "text/shard_mask.h"
 
 #define DOCUMENTS_UNSET UINT64_MAX
 #define DOCUMENTS_SHOWN 3 /* with a tokenizer */
@@ -20,6 +21,7 @@ struct request {
 struct inspection {
     const char *path;
     struct bt_shard shard;
+    struct bt_mask mask;            /* zeroed: none */
     struct bt_tokenizer *tokenizer; /* or NULL */
     struct bt_shard_origin origin;
     struct bt_separators separators;
@@ -75,6 +77,18 @@ static void print_separator(const char *name, int32_t id)
         printf("%" PRId32 " %s", id, name);
 }
 
+/* A mask knows where documents begin. */
+static void print_separators(const struct inspection *in)
+{
+    if (bt_mask_exists(&in->mask))
+        return;
+    printf("separators  ");
+    print_separator("before", in->separators.before);
+    printf(", ");
+    print_separator("after", in->separators.after);
+    printf(" (%s)\n", in->separators_from);
+}
+
 static void print_facts(const struct inspection *in, const char *format)
 {
     const struct bt_shard_facts *f = &in->facts;
@@ -83,12 +97,10 @@ static void print_facts(const struct inspection *in, const char *format)
     if (in->origin.known)
         printf("tokenizer   %s, XXH3-64 %016" PRIx64 "\n", in->origin.tokenizer, in->origin.tokenizer_hash);
     printf("tokens      %zu, ids from %" PRId32 " to %" PRId32 "\n", in->shard.count, f->smallest_id, f->largest_id);
-    printf("separators  ");
-    print_separator("before", in->separators.before);
-    printf(", ");
-    print_separator("after", in->separators.after);
-    printf(" (%s)\n", in->separators_from);
-    if (in->separators.before != BT_NO_TOKEN || in->separators.after != BT_NO_TOKEN)
+    print_separators(in);
+    if (bt_mask_exists(&in->mask))
+        print_count("labels", f->labels, in->shard.count);
+    if (bt_mask_exists(&in->mask) || in->separators.before != BT_NO_TOKEN || in->separators.after != BT_NO_TOKEN)
         printf("documents   %zu, of %zu to %zu tokens, %.1f on average; the longest is number %zu\n", f->documents,
                f->shortest, f->longest, (double)in->shard.count / (double)f->documents, f->longest_at);
     if (in->tokenizer) {
@@ -97,32 +109,59 @@ static void print_facts(const struct inspection *in, const char *format)
     }
 }
 
-static enum bt_err print_document(const struct inspection *in, size_t number, size_t first, size_t count,
+/* Labels of a mask begin or end here. */
+static void print_mark(bool begin)
+{
+    fputs(begin ? "\u27e6" : "\u27e7", stdout);
+}
+
+/* Token by token: of a shard with a mask, with marks around what is to be learned. */
+static enum bt_err print_tokens(const struct inspection *in, struct bt_token_stream *stream, size_t first, size_t end,
+                                struct bt_diag *diag)
+{
+    const bool masked = bt_mask_exists(&in->mask);
+    bool label = false;
+    const char *piece;
+    size_t size;
+    enum bt_err err = BT_OK;
+    for (size_t i = first; !err && i < end; i++) {
+        int32_t id;
+        if (masked && bt_mask_is_label(&in->mask, i) != label)
+            print_mark(label = !label);
+        bt_shard_read(&in->shard, i, 1, &id);
+        if (!(err = bt_token_stream_push(stream, id, &piece, &size, diag)))
+            fwrite(piece, 1, size, stdout);
+    }
+    if (!err && !(err = bt_token_stream_end(stream, &piece, &size, diag)))
+        fwrite(piece, 1, size, stdout);
+    if (label)
+        print_mark(false);
+    return err;
+}
+
+static enum bt_err print_document(const struct inspection *in, size_t number, size_t first, size_t end,
                                   struct bt_diag *diag)
 {
-    char *text;
-    size_t size;
-    int32_t *ids = bt_zalloc(count, sizeof *ids);
-    if (!ids)
-        return bt_fail_nomem(diag);
-    bt_shard_read(&in->shard, first, count, ids);
-    const enum bt_err err = bt_tokenizer_decode(in->tokenizer, ids, count, false, &text, &size, diag);
-    bt_free(ids);
+    struct bt_token_stream *stream;
+    enum bt_err err = bt_token_stream_create(in->tokenizer, false, &stream, diag);
     if (err)
         return err;
-    printf("\ndocument %zu, %zu tokens\n", number, count);
-    fwrite(text, 1, size, stdout);
+    printf("\ndocument %zu, %zu tokens", number, end - first);
+    if (bt_mask_exists(&in->mask))
+        printf(", %zu labels", bt_mask_labels(&in->mask, first, end - first));
     fputc('\n', stdout);
-    bt_free(text);
-    return BT_OK;
+    err = print_tokens(in, stream, first, end, diag);
+    fputc('\n', stdout);
+    bt_token_stream_destroy(stream);
+    return err;
 }
 
 static enum bt_err print_documents(const struct inspection *in, uint64_t documents, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     for (size_t i = 0, first = 0; !err && i < documents && first < in->shard.count && !ferror(stdout); i++) {
-        const size_t end = bt_shard_document_end(&in->shard, &in->separators, first);
-        err = print_document(in, i, first, end - first, diag);
+        const size_t end = bt_shard_document_end(&in->shard, &in->mask, &in->separators, first);
+        err = print_document(in, i, first, end, diag);
         first = end;
     }
     return err;
@@ -135,12 +174,14 @@ static enum bt_err inspect(struct inspection *in, const struct request *r, struc
     enum bt_err err = bt_shard_open(in->path, format, &in->shard, diag);
     if (!err)
         err = bt_manifest_find(in->path, &in->origin, diag);
+    if (!err)
+        err = bt_shard_mask_open(in->path, &in->shard, &in->mask, diag);
     if (!err && r->tokenizer)
         err = bt_tokenizer_open(r->tokenizer, &in->tokenizer, diag);
     if (err || (err = check_tokenizer(in, r->tokenizer, diag)) || (err = check_ids(in, diag)) ||
         (err = find_separators(in, r, diag)))
         return err;
-    bt_shard_facts(&in->shard, &in->separators, in->tokenizer, &in->facts);
+    bt_shard_facts(&in->shard, &in->mask, &in->separators, in->tokenizer, &in->facts);
     print_facts(in, r->format);
     return print_documents(in, documents, diag);
 }
@@ -156,6 +197,7 @@ static enum bt_err run(void *request, const struct bt_command_line *line, struct
     in.path = line->operands[0];
     const enum bt_err err = inspect(&in, r, diag);
     bt_tokenizer_close(in.tokenizer);
+    bt_mask_close(&in.mask);
     bt_shard_close(&in.shard);
     return err;
 }
@@ -174,8 +216,9 @@ int bt_data_inspect(int argc, char **argv)
     const struct bt_program program = {
         .name = "bitnet-data inspect",
         .usage = "bitnet-data inspect [OPTION]... SHARD",
-        .purpose =
-            "Prints what a token shard holds: counts, documents, what it was made with, and its first documents.",
+        .purpose = "Prints what a token shard holds: counts, documents, what it was made with, and its first "
+                   "documents, those\n"
+                   "parts between \u27e6 and \u27e7 that its label mask leaves to be learned.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };

@@ -1,4 +1,4 @@
-/* bitnet-data tokenize - text files to token shards. */
+/* bitnet-data tokenize - files of text or of examples to token shards. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "train/progress.h"
 
 struct request {
-    const char *tokenizer, *out, *before, *after, *key, *separator, *on_error, *progress;
+    const char *tokenizer, *out, *before, *after, *key, *separator, *form, *chat_format, *on_error, *progress;
     uint64_t shard_tokens, threads;
 };
 
@@ -40,7 +40,10 @@ static void print_separators(const struct bt_separators *s, const struct bt_toke
 
 static void print_report(const struct bt_tokenize_options *options, const struct bt_tokenize_report *r)
 {
-    print_separators(&options->separators, options->tokenizer);
+    if (r->chat_format)
+        printf("chat        %s\n", r->chat_format);
+    if (!r->chat_format || !strcmp(r->chat_format, "none"))
+        print_separators(&options->separators, options->tokenizer);
     printf("documents   %" PRIu64 ", %" PRIu64 " bytes of text\n", r->done.documents, r->done.bytes);
     if (r->empty)
         printf("left out    %" PRIu64 " empty\n", r->empty);
@@ -48,16 +51,19 @@ static void print_report(const struct bt_tokenize_options *options, const struct
         printf("skipped     %" PRIu64 " that could not be read, the first: %s\n", r->skipped, r->first_skipped);
     printf("tokens      %" PRIu64 ", %.3f bytes a token, %u bytes each\n", r->done.tokens,
            (double)r->done.bytes / (double)r->done.tokens, r->width);
+    if (r->chat_format)
+        printf("labels      %" PRIu64 ", %.1f%% of the tokens\n", r->labels,
+               100.0 * (double)r->labels / (double)r->done.tokens);
     printf("written     %s-000000.bin", options->prefix);
     if (r->shards > 1)
         printf(" to -%06zu.bin", r->shards - 1);
-    printf(", %s.json\n", options->prefix);
+    printf("%s, %s.json\n", r->chat_format ? ", a .mask with each" : "", options->prefix);
 }
 
 /* The manifest, which is JSON, holds all of these. */
 static enum bt_err check_utf8(const struct request *r, const struct bt_command_line *line, struct bt_diag *diag)
 {
-    const char *const texts[] = {r->tokenizer, r->key, r->separator ? r->separator : "", r->out};
+    const char *const texts[] = {r->tokenizer, r->key ? r->key : "", r->separator ? r->separator : "", r->out};
     const size_t count = sizeof texts / sizeof texts[0];
     for (size_t i = 0; i < count + line->operand_count; i++) {
         const char *text = i < count ? texts[i] : line->operands[i - count];
@@ -95,8 +101,9 @@ static enum bt_err tokenize(const struct request *r, const struct bt_command_lin
                                           .tokenizer_path = r->tokenizer,
                                           .inputs = line->operands,
                                           .input_count = line->operand_count,
-                                          .key = r->key,
+                                          .key = r->key ? r->key : "text",
                                           .separator = r->separator,
+                                          .chat_format = r->chat_format,
                                           .prefix = r->out,
                                           .shard_tokens = r->shard_tokens,
                                           .skip = !strcmp(r->on_error, "skip"),
@@ -106,6 +113,8 @@ static enum bt_err tokenize(const struct request *r, const struct bt_command_lin
     enum bt_err err = bt_separators_choose(r->tokenizer, tokenizer, r->before, r->after, &options.separators, diag);
     if (err)
         return err;
+    if (!bt_form_parse(r->form, &options.form)) /* auto: a key that is named is that of texts */
+        options.form = r->key ? BT_FORM_TEXT : BT_FORM_NONE;
     bt_screen_open(&screen, r->progress, line->quiet);
     err = bt_tokenize(&options, &report, diag);
     bt_screen_clear(&screen);
@@ -132,14 +141,19 @@ static enum bt_err run(void *request, const struct bt_command_line *line, struct
 
 int bt_data_tokenize(int argc, char **argv)
 {
-    struct request r = {.key = "text", .on_error = "stop", .progress = "auto", .shard_tokens = BT_SHARD_TOKENS_USUAL};
+    struct request r = {.form = "auto", .on_error = "stop", .progress = "auto", .shard_tokens = BT_SHARD_TOKENS_USUAL};
     const struct bt_option options[] = {
         {"tokenizer", "FOLDER", BT_OPTION_TEXT, &r.tokenizer, 0, "a model folder, or a tokenizer.json"},
         {"out", "PREFIX", BT_OPTION_TEXT, &r.out, 0,
          "write PREFIX-000000.bin and so on, and PREFIX.json; replaces an earlier set of that name"},
         {"separator", "LINE", BT_OPTION_TEXT, &r.separator, 0,
          "the line that ends a document of a .txt file; without it a file is one document"},
-        {"key", "NAME", BT_OPTION_TEXT, &r.key, 0, "what a document is called in a .jsonl file (text)"},
+        {"form", "auto|text|messages|prompt|question|instruction", BT_OPTION_CHOICE, &r.form, 0,
+         "what a .jsonl file holds: text, or examples whose answers are to be learned (auto: told by its keys)"},
+        {"chat-format", "NAME", BT_OPTION_TEXT, &r.chat_format, 0,
+         "the form of examples: chatml, llama3, ..., none; docs/data.md (that of the model's chat template)"},
+        {"key", "NAME", BT_OPTION_TEXT, &r.key, 0,
+         "what a text is called in a .jsonl file (text); its lines are texts then"},
         {"before", "ID|bos|none", BT_OPTION_TEXT, &r.before, 0, "put before each document (BOS if there is one)"},
         {"after", "ID|eos|none", BT_OPTION_TEXT, &r.after, 0,
          "put after each document (EOS if there is one that is not before it)"},
@@ -155,7 +169,9 @@ int bt_data_tokenize(int argc, char **argv)
         .purpose =
             "Turns documents into token shards (llm.c's layout) for training. A FILE is .txt, or .jsonl with a JSON\n"
             "object a line, each also with .gz or .zst after it. A document is never cut in two, unless it is\n"
-            "longer than a shard. Files are renamed into place when all is done.",
+            "longer than a shard. Files are renamed into place when all is done. Lines with messages, prompt and\n"
+            "completion, question and answer, or instruction, input and output are examples: label masks say that\n"
+            "only the answers are to be learned.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };

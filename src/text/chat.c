@@ -132,7 +132,7 @@ enum bt_err bt_chat_open(const char *path, const struct bt_tokenizer *tokenizer,
     }
     *chat = (struct bt_chat){.tokenizer = tokenizer, .format = find_format(found.format), .system = found.system};
     if (!chat->format)
-        err = bt_fail(diag, BT_EUSAGE, "there is no chat format \"%s\"", format);
+        err = bt_fail(diag, BT_EUSAGE, "found the chat format \"%s\", expected one of " BT_CHAT_FORMATS, format);
     if (!err)
         err = find_tokens(chat, format != NULL, diag);
     if (!err)

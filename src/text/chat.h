@@ -32,6 +32,10 @@
 #include "base/err.h"
 #include "text/tokenizer.h"
 
+#define BT_CHAT_FORMATS                                                                                                \
+    "chatml, qwen3, llama3, llama3.1, llama2, mistral-v0.1, mistral-v0.2, mistral-v1, mistral-v3, mistral-tekken, "    \
+    "none"
+
 enum bt_chat_role { BT_CHAT_SYSTEM, BT_CHAT_USER, BT_CHAT_ASSISTANT };
 
 struct bt_chat_message { /* borrowed UTF-8 */

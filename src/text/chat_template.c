@@ -7,6 +7,7 @@
 #include "io/gguf.h"
 #include "io/json.h"
 #include "text/buffer.h"
+#include "text/chat.h"
 
 /* Templates of one format differ in white space, in quotes and in how a field is asked for (message.role,
  * message['role']). So a template is first brought into one form: comments are dropped, and so is white space outside
@@ -184,9 +185,8 @@ static bool find_system(const struct bt_buffer *form, const char **ret_start, si
 static enum bt_err fail_unknown(const char *what, struct bt_diag *diag)
 {
     return bt_fail(diag, BT_EINPUT,
-                   "%s: this chat template is not one of those that are known; say which format it comes nearest to "
-                   "with --chat-format (chatml, qwen3, llama3, llama3.1, llama2, mistral-v0.1, mistral-v0.2, "
-                   "mistral-v1, mistral-v3, mistral-tekken or none)",
+                   "%s: this chat template is not one of those that are known; say with --chat-format which of the "
+                   "known formats it comes nearest to: " BT_CHAT_FORMATS,
                    what);
 }
 

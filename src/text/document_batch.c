@@ -71,14 +71,24 @@ enum bt_err bt_batch_read(struct bt_document_batch *batch, struct bt_documents *
     return BT_OK;
 }
 
+enum bt_err bt_batch_record(const struct bt_document_batch *batch, size_t i, struct bt_record *ret_record,
+                            struct bt_diag *diag)
+{
+    const struct bt_batch_item *item = &batch->items[i];
+    if (item->damage)
+        return bt_fail(diag, BT_EINPUT, "%s", item->damage);
+    *ret_record = item->record;
+    ret_record->data = batch->text + item->offset;
+    return BT_OK;
+}
+
 enum bt_err bt_batch_document(const struct bt_document_batch *batch, size_t i, const struct bt_documents *documents,
                               const char *key, struct bt_document *ret_document, struct bt_diag *diag)
 {
-    const struct bt_batch_item *item = &batch->items[i];
-    struct bt_record record = item->record;
-    if (item->damage)
-        return bt_fail(diag, BT_EINPUT, "%s", item->damage);
-    record.data = batch->text + item->offset;
+    struct bt_record record;
+    const enum bt_err err = bt_batch_record(batch, i, &record, diag);
+    if (err)
+        return err;
     return bt_document_read(&record, bt_documents_input(documents, record.input)->path, key, ret_document, diag);
 }
 

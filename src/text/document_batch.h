@@ -36,6 +36,9 @@ void bt_batch_clear(struct bt_document_batch *batch);
 enum bt_err bt_batch_read(struct bt_document_batch *batch, struct bt_documents *documents, int threads, bool skip,
                           bool *all_read, struct bt_diag *diag);
 
+/* The record of an item, or why there is none: what bt_documents_next said. */
+enum bt_err bt_batch_record(const struct bt_document_batch *batch, size_t i, struct bt_record *ret_record,
+                            struct bt_diag *diag);
 /* The text of an item, or why there is none: bt_document_read. Threads may do this at the same time. */
 enum bt_err bt_batch_document(const struct bt_document_batch *batch, size_t i, const struct bt_documents *documents,
                               const char *key, struct bt_document *ret_document, struct bt_diag *diag);

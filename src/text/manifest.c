@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/mask.h"
 #include "text/json_field.h"
 
 #define KIND        "token shards"
@@ -16,6 +17,14 @@
 char *bt_manifest_shard_path(const char *prefix, size_t i)
 {
     return bt_sprintf("%s-%06zu.bin", prefix, i);
+}
+
+char *bt_manifest_mask_path(const char *prefix, size_t i)
+{
+    char *shard = bt_manifest_shard_path(prefix, i);
+    char *path = shard ? bt_mask_path(shard) : NULL;
+    bt_free(shard);
+    return path;
 }
 
 static const char *name_of(const char *path)
@@ -42,6 +51,16 @@ static bool append(json_t *array, json_t *value)
     return value && !json_array_append_new(array, value);
 }
 
+static json_t *mask_value(const char *prefix, size_t i, const struct bt_shard_entry *shard)
+{
+    char *path = bt_manifest_mask_path(prefix, i);
+    json_t *value = path ? json_pack("{s:s, s:I, s:o}", "file", name_of(path), "labels", (json_int_t)shard->labels,
+                                     "xxh3_64", hash_value(shard->mask_hash))
+                         : NULL;
+    bt_free(path);
+    return value;
+}
+
 static json_t *shard_value(const char *prefix, size_t i, const struct bt_shard_entry *shard)
 {
     char *path = bt_manifest_shard_path(prefix, i);
@@ -50,6 +69,10 @@ static json_t *shard_value(const char *prefix, size_t i, const struct bt_shard_e
                                      (json_int_t)shard->bytes, "xxh3_64", hash_value(shard->hash))
                          : NULL;
     bt_free(path);
+    if (value && shard->masked && json_object_set_new(value, "mask", mask_value(prefix, i, shard))) {
+        json_decref(value);
+        return NULL;
+    }
     return value;
 }
 
@@ -69,8 +92,9 @@ static json_t *input_list(const struct bt_manifest *m)
     json_t *list = json_array();
     for (size_t i = 0; list && i < m->input_count; i++) {
         const struct bt_input *input = bt_documents_input(m->documents, i);
-        if (!append(list, json_pack("{s:s, s:I, s:I, s:o}", "path", input->path, "bytes", (json_int_t)input->bytes,
-                                    "documents", (json_int_t)input->records, "xxh3_64", hash_value(input->hash)))) {
+        if (!append(list, json_pack("{s:s, s:s, s:I, s:I, s:o}", "path", input->path, "form", bt_form_name(m->forms[i]),
+                                    "bytes", (json_int_t)input->bytes, "documents", (json_int_t)input->records,
+                                    "xxh3_64", hash_value(input->hash)))) {
             json_decref(list);
             return NULL;
         }
@@ -85,10 +109,11 @@ static json_t *totals(const struct bt_manifest *m)
         sum.tokens += m->shards[i].tokens;
         sum.documents += m->shards[i].documents;
         sum.bytes += m->shards[i].bytes;
+        sum.labels += m->shards[i].masked ? m->shards[i].labels : m->shards[i].tokens;
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "tokens", (json_int_t)sum.tokens, "documents",
-                     (json_int_t)sum.documents, "bytes", (json_int_t)sum.bytes, "skipped", (json_int_t)m->skipped,
-                     "empty", (json_int_t)m->empty);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tokens", (json_int_t)sum.tokens, "labels",
+                     (json_int_t)sum.labels, "documents", (json_int_t)sum.documents, "bytes", (json_int_t)sum.bytes,
+                     "skipped", (json_int_t)m->skipped, "empty", (json_int_t)m->empty);
 }
 
 static json_t *tokenizer_value(const struct bt_manifest *m)
@@ -99,8 +124,9 @@ static json_t *tokenizer_value(const struct bt_manifest *m)
 
 static json_t *options_value(const struct bt_manifest *m)
 {
-    return json_pack("{s:I, s:s, s:o, s:s}", "shard_tokens", (json_int_t)m->shard_tokens, "key", m->key, "separator",
-                     m->separator ? json_string(m->separator) : json_null(), "on_error", m->skip ? "skip" : "stop");
+    return json_pack("{s:I, s:s, s:o, s:o, s:s}", "shard_tokens", (json_int_t)m->shard_tokens, "key", m->key,
+                     "separator", m->separator ? json_string(m->separator) : json_null(), "chat_format",
+                     m->chat_format ? json_string(m->chat_format) : json_null(), "on_error", m->skip ? "skip" : "stop");
 }
 
 static json_t *manifest_value(const char *prefix, const struct bt_manifest *m)

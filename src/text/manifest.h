@@ -10,12 +10,15 @@
 
 #include "base/err.h"
 #include "text/documents.h"
+#include "text/example.h"
 #include "text/separators.h"
 
 struct bt_shard_entry {
     uint64_t tokens, documents; /* documents that begin in it */
     uint64_t bytes;             /* of their text, UTF-8 */
     uint64_t hash;              /* XXH3-64 of the file */
+    bool masked;                /* it has a label mask */
+    uint64_t labels, mask_hash; /* tokens that may be labels; of the mask's file */
 };
 
 struct bt_manifest {
@@ -26,6 +29,8 @@ struct bt_manifest {
     struct bt_separators separators;
     uint64_t shard_tokens;
     const char *key, *separator; /* of documents; separator may be NULL */
+    const char *chat_format;     /* of examples; NULL: the inputs are text */
+    const enum bt_form *forms;   /* (input_count) */
     bool skip;                   /* documents that could not be read were left out: `skipped` of them */
     uint64_t skipped, empty;
     const struct bt_shard_entry *shards;
@@ -34,8 +39,9 @@ struct bt_manifest {
     size_t input_count;
 };
 
-/* PREFIX-000003.bin; NULL when memory is out. */
+/* PREFIX-000003.bin, and its mask's PREFIX-000003.mask; NULL when memory is out. */
 char *bt_manifest_shard_path(const char *prefix, size_t i);
+char *bt_manifest_mask_path(const char *prefix, size_t i);
 /* Replaces PREFIX.json. */
 enum bt_err bt_manifest_write(const char *prefix, const struct bt_manifest *manifest, struct bt_diag *diag);
 

@@ -7,8 +7,19 @@ static int32_t token_at(const struct bt_shard *shard, size_t i)
     return id;
 }
 
-size_t bt_shard_document_end(const struct bt_shard *shard, const struct bt_separators *separators, size_t first)
+static size_t masked_end(const struct bt_mask *mask, size_t first)
 {
+    size_t end = first + 1;
+    while (end < mask->count && !bt_mask_begins(mask, end))
+        end++;
+    return end;
+}
+
+size_t bt_shard_document_end(const struct bt_shard *shard, const struct bt_mask *mask,
+                             const struct bt_separators *separators, size_t first)
+{
+    if (bt_mask_exists(mask))
+        return masked_end(mask, first);
     for (size_t i = first; i < shard->count; i++) {
         const int32_t id = token_at(shard, i);
         if (i > first && id == separators->before && id != BT_NO_TOKEN)
@@ -19,11 +30,11 @@ size_t bt_shard_document_end(const struct bt_shard *shard, const struct bt_separ
     return shard->count;
 }
 
-static void count_documents(const struct bt_shard *shard, const struct bt_separators *separators,
-                            struct bt_shard_facts *facts)
+static void count_documents(const struct bt_shard *shard, const struct bt_mask *mask,
+                            const struct bt_separators *separators, struct bt_shard_facts *facts)
 {
     for (size_t first = 0, end; first < shard->count; first = end) {
-        end = bt_shard_document_end(shard, separators, first);
+        end = bt_shard_document_end(shard, mask, separators, first);
         const size_t length = end - first;
         if (facts->documents == 0 || length < facts->shortest)
             facts->shortest = length;
@@ -35,7 +46,7 @@ static void count_documents(const struct bt_shard *shard, const struct bt_separa
     }
 }
 
-void bt_shard_facts(const struct bt_shard *shard, const struct bt_separators *separators,
+void bt_shard_facts(const struct bt_shard *shard, const struct bt_mask *mask, const struct bt_separators *separators,
                     const struct bt_tokenizer *tokenizer, struct bt_shard_facts *facts)
 {
     const int32_t unknown = tokenizer ? bt_tokenizer_unknown_id(tokenizer) : BT_NO_TOKEN;
@@ -47,5 +58,6 @@ void bt_shard_facts(const struct bt_shard *shard, const struct bt_separators *se
         facts->unknown += unknown != BT_NO_TOKEN && id == unknown;
         facts->byte_ids += tokenizer && bt_tokenizer_is_byte(tokenizer, id);
     }
-    count_documents(shard, separators, facts);
+    facts->labels = bt_mask_exists(mask) ? bt_mask_labels(mask, 0, mask->count) : shard->count;
+    count_documents(shard, mask, separators, facts);
 }

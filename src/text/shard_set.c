@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/mask.h"
 #include "io/shard.h"
 
 struct bt_shard_set {
@@ -11,6 +12,8 @@ struct bt_shard_set {
     unsigned width;
     uint64_t shard_tokens;
     struct bt_shard_out *out; /* the last shard, NULL: closed */
+    struct bt_mask_out mask;  /* of the last shard */
+    bool masked;
     struct bt_shard_entry *entries;
     size_t count, capacity;
     bool finished;
@@ -22,17 +25,15 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static char *shard_path(const struct bt_shard_set *set, size_t i)
+/* Takes the path. */
+static char *temporary(char *path)
 {
-    return bt_manifest_shard_path(set->prefix, i);
+    char *longer = path ? bt_sprintf("%s.tmp", path) : NULL;
+    bt_free(path);
+    return longer;
 }
 
-static char *temporary_path(const struct bt_shard_set *set, size_t i)
-{
-    return bt_sprintf("%s-%06zu.bin.tmp", set->prefix, i);
-}
-
-/* Is it <base>-000000.bin with any number, and the suffix after it? */
+/* Is it <base>-000000.bin or .mask with any number, and the suffix after it? */
 static bool is_shard_name(const char *name, const char *base, const char *suffix)
 {
     const size_t length = strlen(base);
@@ -40,7 +41,9 @@ static bool is_shard_name(const char *name, const char *base, const char *suffix
         return false;
     const char *number = name + length + 1;
     const size_t digits = strspn(number, "0123456789");
-    return digits >= 6 && !strncmp(number + digits, ".bin", 4) && !strcmp(number + digits + 4, suffix);
+    const char *kind = number + digits;
+    const size_t kind_size = !strncmp(kind, ".bin", 4) ? 4 : !strncmp(kind, ".mask", 5) ? 5 : 0;
+    return digits >= 6 && kind_size && !strcmp(kind + kind_size, suffix);
 }
 
 static enum bt_err remove_file(const char *folder, const char *name, struct bt_diag *diag)
@@ -95,11 +98,33 @@ enum bt_err bt_shard_set_open(const char *prefix, unsigned width, uint64_t shard
     return err;
 }
 
+static enum bt_err write_mask(struct bt_shard_set *set, size_t i, struct bt_diag *diag)
+{
+    struct bt_shard_entry *entry = &set->entries[i];
+    char *path = temporary(bt_manifest_mask_path(set->prefix, i));
+    const enum bt_err err =
+        path ? bt_mask_out_write(&set->mask, path, entry->hash, &entry->mask_hash, diag) : bt_fail_nomem(diag);
+    bt_free(path);
+    return err;
+}
+
+/* Closes the last shard, and writes its mask, which holds the shard's hash. */
 static enum bt_err close_shard(struct bt_shard_set *set, struct bt_diag *diag)
 {
+    uint64_t size;
     struct bt_shard_out *out = set->out;
     set->out = NULL;
-    return out ? bt_shard_out_close(out, diag) : BT_OK;
+    if (!out)
+        return BT_OK;
+    const size_t last = set->count - 1;
+    char *path = temporary(bt_manifest_shard_path(set->prefix, last));
+    enum bt_err err = bt_shard_out_close(out, diag);
+    if (!err)
+        err = path ? bt_file_hash(path, &set->entries[last].hash, &size, diag) : bt_fail_nomem(diag);
+    if (!err && set->masked)
+        err = write_mask(set, last, diag);
+    bt_free(path);
+    return err;
 }
 
 static enum bt_err next_shard(struct bt_shard_set *set, struct bt_diag *diag)
@@ -115,11 +140,11 @@ static enum bt_err next_shard(struct bt_shard_set *set, struct bt_diag *diag)
         set->entries = larger;
         set->capacity = capacity;
     }
-    char *path = temporary_path(set, set->count);
+    char *path = temporary(bt_manifest_shard_path(set->prefix, set->count));
     err = path ? bt_shard_out_open(path, set->width, &set->out, diag) : bt_fail_nomem(diag);
     bt_free(path);
     if (!err)
-        set->entries[set->count++] = (struct bt_shard_entry){0};
+        set->entries[set->count++] = (struct bt_shard_entry){.masked = set->masked};
     return err;
 }
 
@@ -129,35 +154,36 @@ static uint64_t room_left(const struct bt_shard_set *set)
     return set->out ? set->shard_tokens - set->entries[set->count - 1].tokens : 0;
 }
 
-enum bt_err bt_shard_set_add(struct bt_shard_set *set, const int32_t *tokens, size_t count, uint64_t bytes,
-                             struct bt_diag *diag)
+/* A part of a document into the last shard, which has room for it. */
+static enum bt_err add_part(struct bt_shard_set *set, const int32_t *tokens, const unsigned char *labels, size_t count,
+                            bool begins, struct bt_diag *diag)
 {
+    struct bt_shard_entry *entry = &set->entries[set->count - 1];
+    const enum bt_err err = bt_shard_out_append(set->out, tokens, count, diag);
+    if (err)
+        return err;
+    entry->tokens += count;
+    if (!labels)
+        return BT_OK;
+    for (size_t i = 0; i < count; i++)
+        entry->labels += labels[i];
+    return bt_mask_out_append(&set->mask, labels, count, begins) ? BT_OK : bt_fail_nomem(diag);
+}
+
+enum bt_err bt_shard_set_add(struct bt_shard_set *set, const int32_t *tokens, const unsigned char *labels, size_t count,
+                             uint64_t bytes, struct bt_diag *diag)
+{
+    set->masked = labels != NULL;
     enum bt_err err = count > room_left(set) ? next_shard(set, diag) : BT_OK;
     if (err)
         return err;
     set->entries[set->count - 1].documents++;
     set->entries[set->count - 1].bytes += bytes;
-    while (count > 0) {
+    for (size_t done = 0, part; !err && done < count; done += part) {
         if (room_left(set) == 0 && (err = next_shard(set, diag)))
-            return err;
-        const size_t part = count < room_left(set) ? count : (size_t)room_left(set);
-        if ((err = bt_shard_out_append(set->out, tokens, part, diag)))
-            return err;
-        set->entries[set->count - 1].tokens += part;
-        tokens += part;
-        count -= part;
-    }
-    return BT_OK;
-}
-
-static enum bt_err hash_shards(struct bt_shard_set *set, struct bt_diag *diag)
-{
-    enum bt_err err = BT_OK;
-    for (size_t i = 0; !err && i < set->count; i++) {
-        uint64_t size;
-        char *path = temporary_path(set, i);
-        err = path ? bt_file_hash(path, &set->entries[i].hash, &size, diag) : bt_fail_nomem(diag);
-        bt_free(path);
+            break;
+        part = count - done < room_left(set) ? count - done : (size_t)room_left(set);
+        err = add_part(set, tokens + done, labels ? labels + done : NULL, part, done == 0, diag);
     }
     return err;
 }
@@ -171,14 +197,24 @@ static enum bt_err remove_manifest(const struct bt_shard_set *set, struct bt_dia
     return err;
 }
 
+/* Takes the path. */
+static enum bt_err rename_file(char *to, struct bt_diag *diag)
+{
+    char *from = to ? bt_sprintf("%s.tmp", to) : NULL;
+    const enum bt_err err = from ? bt_file_rename(from, to, diag) : bt_fail_nomem(diag);
+    bt_free(from);
+    bt_free(to);
+    return err;
+}
+
 static enum bt_err rename_shards(const struct bt_shard_set *set, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     for (size_t i = 0; !err && i < set->count; i++) {
-        char *from = temporary_path(set, i), *to = shard_path(set, i);
-        err = from && to ? bt_file_rename(from, to, diag) : bt_fail_nomem(diag);
-        bt_free(to);
-        bt_free(from);
+        if (set->masked)
+            err = rename_file(bt_manifest_mask_path(set->prefix, i), diag);
+        if (!err)
+            err = rename_file(bt_manifest_shard_path(set->prefix, i), diag);
     }
     return err;
 }
@@ -189,8 +225,6 @@ enum bt_err bt_shard_set_finish(struct bt_shard_set *set, struct bt_diag *diag)
     if (!err && set->count == 0)
         err = bt_fail(diag, BT_EINPUT, "%s: the inputs hold no document, so there is no shard to write", set->prefix);
     if (!err)
-        err = hash_shards(set, diag);
-    if (!err)
         err = remove_manifest(set, diag);
     if (!err) /* all of them: from here to the end a kill leaves part of the new set, without a manifest */
         err = remove_shards(set, "", diag);
@@ -200,17 +234,25 @@ enum bt_err bt_shard_set_finish(struct bt_shard_set *set, struct bt_diag *diag)
     return err;
 }
 
+/* Takes the path. As well as it goes: a failure was told before. */
+static void discard(char *path)
+{
+    if (path)
+        bt_dir_remove(path, NULL);
+    bt_free(path);
+}
+
 void bt_shard_set_close(struct bt_shard_set *set)
 {
     if (!set)
         return;
     bt_shard_out_abandon(set->out);
     for (size_t i = 0; !set->finished && i < set->count; i++) {
-        char *path = temporary_path(set, i);
-        if (path)
-            bt_dir_remove(path, NULL); /* as well as it goes: a failure was told before */
-        bt_free(path);
+        discard(temporary(bt_manifest_shard_path(set->prefix, i)));
+        if (set->masked)
+            discard(temporary(bt_manifest_mask_path(set->prefix, i)));
     }
+    bt_mask_out_finish(&set->mask);
     bt_free(set->entries);
     bt_free(set);
 }

@@ -4,12 +4,13 @@
 #include <omp.h>
 
 #include "base/mem.h"
+#include "text/bpe.h"
 #include "text/document_batch.h"
 #include "text/shard_set.h"
 
 struct item { /* what became of one of the batch's */
     uint64_t bytes;
-    struct bt_ids ids;
+    struct bt_labelled out; /* labels: of examples only */
     enum bt_err err;
 };
 
@@ -21,6 +22,8 @@ struct batch {
 struct job {
     const struct bt_tokenize_options *options;
     struct bt_documents *documents;
+    enum bt_form *forms;  /* (inputs) */
+    struct bt_chat *chat; /* NULL: the inputs are text, not examples */
     struct bt_shard_set *shards;
     struct bt_tokenizer_scratch **scratch; /* (threads + 1): the last one is the writer's */
     struct batch batches[3];
@@ -39,7 +42,7 @@ static bool batch_init(struct batch *batch)
 static void batch_clear(struct batch *batch)
 {
     for (size_t i = 0; i < batch->documents.count; i++) {
-        bt_ids_finish(&batch->items[i].ids);
+        bt_labelled_finish(&batch->items[i].out);
         batch->items[i] = (struct item){0};
     }
     bt_batch_clear(&batch->documents);
@@ -54,54 +57,67 @@ static void batch_finish(struct batch *batch)
 
 static enum bt_err push(struct bt_ids *ids, int32_t id, struct bt_diag *diag)
 {
-    if (id == BT_NO_TOKEN)
-        return BT_OK;
-    if (ids->count == ids->capacity) {
-        const size_t capacity = 2 * ids->capacity + 16;
-        int32_t *larger = bt_realloc(ids->at, capacity, sizeof *larger);
-        if (!larger)
-            return bt_fail_nomem(diag);
-        ids->at = larger;
-        ids->capacity = capacity;
-    }
-    ids->at[ids->count++] = id;
-    return BT_OK;
+    return id == BT_NO_TOKEN || bt_ids_put(ids, &id, 1) ? BT_OK : bt_fail_nomem(diag);
 }
 
-/* The encoder knows of no file. */
-static enum bt_err encode_text(const struct job *job, struct bt_tokenizer_scratch *scratch,
-                               const struct bt_record *record, const struct bt_document *document, struct item *item,
-                               struct bt_diag *diag)
+/* The encoders know of no file. */
+static enum bt_err say_place(const struct job *job, const struct bt_record *record, enum bt_err err,
+                             const struct bt_diag *inner, struct bt_diag *diag)
 {
-    struct bt_diag inner = {""};
-    const enum bt_err err = bt_tokenizer_encode(job->options->tokenizer, scratch, document->text, document->size, false,
-                                                &item->ids, &inner);
     if (err == BT_EINPUT)
         return bt_fail(diag, err, "%s: line %llu: %s", bt_documents_input(job->documents, record->input)->path,
-                       (unsigned long long)record->line, inner.text);
-    return err ? bt_fail(diag, err, "%s", inner.text) : BT_OK;
+                       (unsigned long long)record->line, inner->text);
+    return err ? bt_fail(diag, err, "%s", inner->text) : BT_OK;
 }
 
 /* The ids of a document with its separators; none when it is empty. */
-static enum bt_err encode_item(const struct job *job, struct bt_tokenizer_scratch *scratch, const struct batch *batch,
-                               size_t i, struct bt_diag *diag)
+static enum bt_err encode_text(const struct job *job, struct bt_tokenizer_scratch *scratch,
+                               const struct bt_record *record, struct item *item, struct bt_diag *diag)
 {
     const struct bt_tokenize_options *options = job->options;
-    struct item *item = &batch->items[i];
     struct bt_document document = {0};
-    enum bt_err err = bt_batch_document(&batch->documents, i, job->documents, options->key, &document, diag);
+    struct bt_diag inner = {""};
+    struct bt_ids *ids = &item->out.ids;
+    enum bt_err err = bt_document_read(record, bt_documents_input(job->documents, record->input)->path, options->key,
+                                       &document, diag);
     if (err)
         return err;
     if (document.size > 0) {
-        err = push(&item->ids, options->separators.before, diag);
+        err = push(ids, options->separators.before, &inner);
         if (!err)
-            err = encode_text(job, scratch, &batch->documents.items[i].record, &document, item, diag);
+            err = bt_tokenizer_encode(options->tokenizer, scratch, document.text, document.size, false, ids, &inner);
         if (!err)
-            err = push(&item->ids, options->separators.after, diag);
+            err = push(ids, options->separators.after, &inner);
     }
     item->bytes = document.size;
     bt_document_finish(&document);
-    return err;
+    return say_place(job, record, err, &inner, diag);
+}
+
+static enum bt_err encode_example(const struct job *job, struct bt_tokenizer_scratch *scratch,
+                                  const struct bt_record *record, struct item *item, struct bt_diag *diag)
+{
+    struct bt_example example = {0};
+    struct bt_diag inner = {""};
+    enum bt_err err = bt_example_read(record, bt_documents_input(job->documents, record->input)->path,
+                                      job->forms[record->input], job->chat, &example, diag);
+    if (err)
+        return err;
+    err = bt_example_encode(&example, job->chat, &job->options->separators, scratch, &item->out, &inner);
+    item->bytes = example.bytes;
+    bt_example_finish(&example);
+    return say_place(job, record, err, &inner, diag);
+}
+
+static enum bt_err encode_item(const struct job *job, struct bt_tokenizer_scratch *scratch, const struct batch *batch,
+                               size_t i, struct bt_diag *diag)
+{
+    struct bt_record record;
+    const enum bt_err err = bt_batch_record(&batch->documents, i, &record, diag);
+    if (err)
+        return err;
+    return job->forms[record.input] == BT_FORM_TEXT ? encode_text(job, scratch, &record, &batch->items[i], diag)
+                                                    : encode_example(job, scratch, &record, &batch->items[i], diag);
 }
 
 /* A document that failed: the thread that met it kept no sentence, so it is made here, in the order of documents. */
@@ -111,7 +127,7 @@ static enum bt_err write_failed(struct job *job, const struct batch *batch, size
     struct item *item = &batch->items[i];
     if (item->err == BT_ENOMEM)
         return bt_fail_nomem(diag);
-    item->ids.count = 0;
+    item->out.ids.count = 0;
     const enum bt_err err = encode_item(job, job->scratch[job->options->threads], batch, i, diag);
     if (err != BT_EINPUT)
         return err ? err : bt_fail_nomem(diag);
@@ -127,14 +143,18 @@ static enum bt_err write_item(struct job *job, const struct batch *batch, size_t
     const struct item *item = &batch->items[i];
     if (item->err)
         return write_failed(job, batch, i, diag);
-    if (item->ids.count == 0) {
+    const size_t count = item->out.ids.count;
+    if (count == 0) {
         job->report.empty++;
         return BT_OK;
     }
     done->documents++;
     done->bytes += item->bytes;
-    done->tokens += item->ids.count;
-    return bt_shard_set_add(job->shards, item->ids.at, item->ids.count, item->bytes, diag);
+    done->tokens += count;
+    for (size_t t = 0; job->chat && t < count; t++)
+        job->report.labels += item->out.label[t];
+    return bt_shard_set_add(job->shards, item->out.ids.at, job->chat ? item->out.label : NULL, count, item->bytes,
+                            diag);
 }
 
 static enum bt_err write_batch(struct job *job, struct batch *batch, struct bt_diag *diag)
@@ -217,6 +237,13 @@ static enum bt_err check_hashes(const struct job *job, struct bt_diag *diag)
     return BT_OK;
 }
 
+/* A chat format has its own tokens, which do not end documents. */
+static struct bt_separators in_shards(const struct job *job)
+{
+    static const struct bt_separators none = {BT_NO_TOKEN, BT_NO_TOKEN};
+    return job->chat && !bt_chat_is_none(job->chat) ? none : job->options->separators;
+}
+
 static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
 {
     const struct bt_tokenize_options *options = job->options;
@@ -224,10 +251,12 @@ static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
                                    .tokenizer_hash = bt_tokenizer_hash(options->tokenizer),
                                    .vocab_size = bt_tokenizer_vocab_size(options->tokenizer),
                                    .width = job->report.width,
-                                   .separators = options->separators,
+                                   .separators = in_shards(job),
                                    .shard_tokens = options->shard_tokens,
                                    .key = options->key,
                                    .separator = options->separator,
+                                   .chat_format = job->report.chat_format,
+                                   .forms = job->forms,
                                    .skip = options->skip,
                                    .skipped = job->report.skipped,
                                    .empty = job->report.empty,
@@ -236,6 +265,36 @@ static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
     manifest.shards = bt_shard_set_entries(job->shards, &manifest.shard_count);
     job->report.shards = manifest.shard_count;
     return bt_manifest_write(options->prefix, &manifest, diag);
+}
+
+/* Text has no mask, and examples have one: a set is all of one kind, so that nobody has to wonder. */
+static enum bt_err find_forms(struct job *job, struct bt_diag *diag)
+{
+    const struct bt_tokenize_options *options = job->options;
+    const char *text = NULL, *examples = NULL;
+    job->forms = bt_zalloc(options->input_count, sizeof *job->forms);
+    enum bt_err err = job->forms ? BT_OK : bt_fail_nomem(diag);
+    for (size_t i = 0; !err && i < options->input_count; i++) {
+        const char *path = options->inputs[i];
+        enum bt_text_format format = options->format ? *options->format : BT_TEXT_PLAIN;
+        if (!options->format)
+            err = bt_text_format_of(path, &format, diag);
+        job->forms[i] = options->form;
+        if (!err && (options->form == BT_FORM_NONE || format == BT_TEXT_PLAIN))
+            err = bt_form_detect(path, format, options->key, &job->forms[i], diag);
+        if (job->forms[i] == BT_FORM_TEXT)
+            text = path;
+        else if (job->forms[i] != BT_FORM_NONE)
+            examples = path;
+    }
+    if (!err && text && examples)
+        err = bt_fail(diag, BT_EINPUT, "%s holds text and %s examples; give them a prefix each", text, examples);
+    if (!err && options->chat_format && !examples)
+        err = bt_fail(diag, BT_EUSAGE, "--chat-format is for examples, and the inputs hold none");
+    if (!err && examples)
+        err = bt_chat_open(options->tokenizer_path, options->tokenizer, options->chat_format, &job->chat, diag);
+    job->report.chat_format = job->chat ? bt_chat_name(job->chat) : NULL;
+    return err;
 }
 
 static enum bt_err job_open(struct job *job, struct bt_diag *diag)
@@ -253,6 +312,8 @@ static enum bt_err job_open(struct job *job, struct bt_diag *diag)
         err = bt_documents_open(options->inputs, options->input_count, options->format, options->separator,
                                 &job->documents, diag);
     if (!err)
+        err = find_forms(job, diag);
+    if (!err)
         err = bt_shard_set_open(options->prefix, job->report.width, options->shard_tokens, &job->shards, diag);
     return err;
 }
@@ -261,6 +322,8 @@ static void job_close(struct job *job)
 {
     bt_shard_set_close(job->shards);
     bt_documents_close(job->documents);
+    bt_chat_close(job->chat);
+    bt_free(job->forms);
     for (int i = 0; i < 3; i++)
         batch_finish(&job->batches[i]);
     for (int i = 0; job->scratch && i <= job->options->threads; i++)

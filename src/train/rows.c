@@ -125,23 +125,23 @@ static enum bt_err open_source(struct bt_source *source, const struct bt_cfg_sou
 /* A text's identity is that of the bytes that were tokenized. */
 static enum bt_err add_text(struct bt_rows *rows, const struct bt_source *source, size_t i, struct bt_diag *diag)
 {
-    struct bt_data_file *file = &rows->files[rows->file_count++];
-    *file = (struct bt_data_file){.path = bt_strdup(source->texts[i]),
-                                  .size = source->text_files[i].size,
-                                  .hash = source->text_files[i].hash,
-                                  .hashed = true};
+    struct bt_rows_input *file = &rows->files[rows->file_count++];
+    *file = (struct bt_rows_input){.path = bt_strdup(source->texts[i]),
+                                   .size = source->text_files[i].size,
+                                   .hash = source->text_files[i].hash,
+                                   .hashed = true};
     return file->path ? BT_OK : bt_fail_nomem(diag);
 }
 
 /* A shard, and its mask if it has one. */
 static enum bt_err add_files(struct bt_rows *rows, const struct bt_source *source, size_t i, struct bt_diag *diag)
 {
-    struct bt_data_file *file = &rows->files[rows->file_count++];
-    *file = (struct bt_data_file){.map = &source->shards[i].map, .path = bt_strdup(source->paths[i])};
+    struct bt_rows_input *file = &rows->files[rows->file_count++];
+    *file = (struct bt_rows_input){.map = &source->shards[i].map, .path = bt_strdup(source->paths[i])};
     bool ok = file->path != NULL;
     if (bt_mask_exists(&source->masks[i])) {
         file = &rows->files[rows->file_count++];
-        *file = (struct bt_data_file){.map = &source->masks[i].map, .path = bt_mask_path(source->paths[i])};
+        *file = (struct bt_rows_input){.map = &source->masks[i].map, .path = bt_mask_path(source->paths[i])};
         ok = ok && file->path;
     }
     return ok ? BT_OK : bt_fail_nomem(diag);
@@ -296,7 +296,7 @@ enum bt_err bt_rows_file_hash(struct bt_rows *rows, size_t i, uint64_t *ret_size
                               struct bt_diag *diag)
 {
     (void)diag;
-    struct bt_data_file *file = &rows->files[i];
+    struct bt_rows_input *file = &rows->files[i];
     if (!file->hashed) {
         file->size = file->map->size;
         file->hash = XXH3_64bits(file->map->data, file->map->size);

@@ -26,7 +26,7 @@ struct bt_source {
     double share; /* of the tokens; those of all sources sum to 1 */
 };
 
-struct bt_data_file {
+struct bt_rows_input {
     char *path;
     const struct bt_map *map; /* of the source; NULL for a text */
     uint64_t size, hash;
@@ -39,8 +39,8 @@ struct bt_rows {
     size_t seq;
     bool shuffle;
     uint64_t seed;
-    const char *stage;          /* borrowed */
-    struct bt_data_file *files; /* (file_count) of all sources: the texts, then each shard with its mask */
+    const char *stage;           /* borrowed */
+    struct bt_rows_input *files; /* (file_count) of all sources: the texts, then each shard with its mask */
     size_t file_count;
 };
 

@@ -242,6 +242,38 @@ static void test_malformed_tokenizer(void **state)
     free(json);
 }
 
+/* Examples: what is to be learned is marked, and a mask belongs to its shard. */
+static void test_examples(void **state)
+{
+    static const char jsonl[] =
+        "{\"prompt\":\"Q: a\",\"completion\":\" b\"}\n{\"prompt\":\"c\",\"completion\":\"d\"}\n";
+    (void)state;
+    test_write_file(test_format("%s/e.jsonl", folder), jsonl, sizeof jsonl - 1);
+    RUN(0, "chat        none\nseparators  256 \"<|bos|>\" before, 257 \"<|eos|>\" after each document\n", "",
+        "tokenize", "--tokenizer=.", "--out=x", "e.jsonl");
+    RUN(0, "labels      5, 41.7% of the tokens\nwritten     x-000000.bin, a .mask with each, x.json\n", "", "tokenize",
+        "--tokenizer=.", "--out=x", "e.jsonl", "--form=prompt", "--chat-format=none");
+    RUN(0, "labels      5 tokens, 41.6667%\ndocuments   2, of 4 to 8 tokens, 6.0 on average", "", "inspect",
+        "x-000000.bin");
+    RUN(0,
+        "document 0, 8 tokens, 3 labels\n<|bos|>Q: a\u27e6 b<|eos|>\u27e7\n\ndocument 1, 4 tokens, 2 labels\n"
+        "<|bos|>c\u27e6d<|eos|>\u27e7\n",
+        "", "inspect", "x-000000.bin", "--tokenizer=.");
+    RUN(0, "documents   2, 5 bytes", "", "tokenize", "--tokenizer=.", "--out=y", "e.jsonl", "--key=prompt"); /* texts */
+    test_write_file(test_format("%s/x-000000.mask", folder), "", 0);
+    RUN(3, "", "x-000000.mask: the file has 0 bytes; a label mask begins with a header", "inspect", "x-000000.bin");
+    assert_int_equal(remove(test_format("%s/x-000000.mask", folder)), 0);
+    RUN(3, "", "x-000000.mask: the file is missing", "inspect", "x-000000.bin");
+    RUN(2, "", "--chat-format is for examples, and the inputs hold none", "tokenize", "--tokenizer=.", "--out=x",
+        "a.jsonl", "--chat-format=chatml");
+    RUN(2, "", "found the chat format \"chatlm\", expected one of chatml, ", "tokenize", "--tokenizer=.", "--out=x",
+        "e.jsonl", "--chat-format=chatlm");
+    RUN(2, "", "--form: found \"chat\", expected one of auto|text|", "tokenize", "--tokenizer=.", "--out=x", "e.jsonl",
+        "--form=chat");
+    RUN(3, "", "a.txt holds text and e.jsonl examples", "tokenize", "--tokenizer=.", "--out=x", "e.jsonl", "a.txt",
+        "--form=messages");
+}
+
 static void test_another_tokenizer_is_refused(void **state)
 {
     size_t size;
@@ -351,6 +383,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_malformed_compression, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_memory_is_bounded, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_malformed_tokenizer, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_examples, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),

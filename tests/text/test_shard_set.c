@@ -36,7 +36,7 @@ static enum bt_err write_set(const char *name, const size_t *lengths, uint64_t s
     for (; !err && *lengths; lengths++) {
         for (size_t i = 0; i < *lengths; i++)
             ids[i] = next++;
-        err = bt_shard_set_add(set, ids, *lengths, 10 * *lengths, diag);
+        err = bt_shard_set_add(set, ids, NULL, *lengths, 10 * *lengths, diag);
     }
     if (!err)
         err = bt_shard_set_finish(set, diag);
