@@ -230,12 +230,11 @@ static void test_malformed_tokenizer(void **state)
     assert_non_null(merges);
     for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
         const size_t front = (size_t)(merges - json) + 10;
-        char *bad = malloc(strlen(json) + 100);
+        char *bad = bt_sprintf("%.*s%s%s", (int)front, json, cases[i][0], json + front + 2);
         assert_non_null(bad);
-        sprintf(bad, "%.*s%s%s", (int)front, json, cases[i][0], json + front + 2);
         test_write_file(test_format("%s/bad.json", folder), bad, strlen(bad));
         RUN(3, "", cases[i][1], "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
-        free(bad);
+        bt_free(bad);
     }
     test_write_file(test_format("%s/bad.json", folder), json, strlen(json) / 2);
     RUN(3, "", "bad.json: line ", "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
