@@ -202,20 +202,92 @@ static enum bt_err read_origin(const char *path, const json_t *manifest, const c
     return BT_OK;
 }
 
+enum bt_err bt_manifest_open(const char *shard_path, struct bt_manifest_file *ret_file, struct bt_diag *diag)
+{
+    struct bt_manifest_file file = {0};
+    enum bt_err err = manifest_path(shard_path, &file.path, diag);
+    if (!err && file.path && bt_file_exists(file.path)) {
+        err = bt_json_read(file.path, &file.value, diag);
+        if (!err)
+            err = read_origin(file.path, file.value, name_of(shard_path), &file.origin, diag);
+    }
+    if (err || !file.origin.known)
+        bt_manifest_close(&file);
+    if (!err)
+        *ret_file = file;
+    return err;
+}
+
+void bt_manifest_close(struct bt_manifest_file *file)
+{
+    json_decref(file->value);
+    bt_free(file->path);
+    *file = (struct bt_manifest_file){0};
+}
+
 enum bt_err bt_manifest_find(const char *shard_path, struct bt_shard_origin *ret_origin, struct bt_diag *diag)
 {
-    struct bt_shard_origin origin = {0};
-    char *path = NULL;
-    json_t *manifest = NULL;
-    enum bt_err err = manifest_path(shard_path, &path, diag);
-    if (!err && path && bt_file_exists(path)) {
-        err = bt_json_read(path, &manifest, diag);
-        if (!err)
-            err = read_origin(path, manifest, name_of(shard_path), &origin, diag);
+    struct bt_manifest_file file;
+    const enum bt_err err = bt_manifest_open(shard_path, &file, diag);
+    if (err)
+        return err;
+    *ret_origin = file.origin;
+    bt_manifest_close(&file);
+    return BT_OK;
+}
+
+uint64_t bt_manifest_shard_tokens(const struct bt_manifest_file *file)
+{
+    const json_t *tokens = json_object_get(json_object_get(file->value, "options"), "shard_tokens");
+    const json_int_t count = json_integer_value(tokens); /* 0 when it is none */
+    return count > 0 && count <= INT32_MAX ? (uint64_t)count : 0;
+}
+
+static bool forget_bytes(json_t *object)
+{
+    return object && !json_object_set_new(object, "bytes", json_null());
+}
+
+static json_t *part_shards(const char *prefix, const struct bt_manifest *m)
+{
+    json_t *list = shard_list(prefix, m), *shard;
+    size_t i;
+    json_array_foreach(list, i, shard)
+    {
+        if (!forget_bytes(shard)) {
+            json_decref(list);
+            return NULL;
+        }
     }
-    json_decref(manifest);
+    return list;
+}
+
+/* What was left out when the text was read is told of the whole set. */
+static json_t *part_totals(const struct bt_manifest *m)
+{
+    json_t *value = totals(m);
+    if (!forget_bytes(value)) {
+        json_decref(value);
+        return NULL;
+    }
+    json_object_del(value, "skipped");
+    json_object_del(value, "empty");
+    return value;
+}
+
+enum bt_err bt_manifest_write_part(const char *prefix, const struct bt_manifest_file *of,
+                                   const struct bt_shard_entry *shards, size_t shard_count, json_t *split,
+                                   struct bt_diag *diag)
+{
+    const struct bt_manifest m = {.shards = shards, .shard_count = shard_count};
+    char *path = bt_sprintf("%s.json", prefix);
+    json_t *value = json_copy(of->value);
+    const bool ok = path && value && !json_object_set_new(value, "totals", part_totals(&m)) &&
+                    !json_object_set_new(value, "shards", part_shards(prefix, &m)) &&
+                    !json_object_set(value, "split", split);
+    const enum bt_err err = ok ? bt_json_replace(path, value, diag) : bt_fail_nomem(diag);
+    json_decref(split);
+    json_decref(value);
     bt_free(path);
-    if (!err)
-        *ret_origin = origin;
     return err;
 }

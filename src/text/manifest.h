@@ -56,4 +56,22 @@ struct bt_shard_origin {
 /* BT_EINPUT when there is a manifest that cannot be read. */
 enum bt_err bt_manifest_find(const char *shard_path, struct bt_shard_origin *ret_origin, struct bt_diag *diag);
 
+/* A whole manifest, for sets that are made from its shards. */
+struct bt_manifest_file { /* zeroed: there is none */
+    char *path;
+    json_t *value;
+    struct bt_shard_origin origin;
+};
+/* As bt_manifest_find. */
+enum bt_err bt_manifest_open(const char *shard_path, struct bt_manifest_file *ret_file, struct bt_diag *diag);
+void bt_manifest_close(struct bt_manifest_file *file); /* takes a zeroed one */
+/* Tokens of a shard at most, as the set was made; 0 when it does not say. */
+uint64_t bt_manifest_shard_tokens(const struct bt_manifest_file *file);
+/* Replaces PREFIX.json by that of another set with the shards of a part of it, and their counts; how many bytes of text
+ * they hold is not known, and null. split, which is taken, says how the part was made; NULL stands for memory that is
+ * out. */
+enum bt_err bt_manifest_write_part(const char *prefix, const struct bt_manifest_file *of,
+                                   const struct bt_shard_entry *shards, size_t shard_count, json_t *split,
+                                   struct bt_diag *diag);
+
 #endif

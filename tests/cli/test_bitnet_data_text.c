@@ -306,7 +306,12 @@ static void test_usage(void **state)
     RUN(2, "", "--validation SHARE|COUNT is missing", "split", "--out=x", "a.jsonl");
     RUN(2, "", "--validation: found \"1.5\", expected a share", "split", "--out=x", "a.jsonl", "--validation=1.5");
     RUN(2, "", "--validation: found \"0\", expected a share", "split", "--out=x", "a.jsonl", "--validation=0");
-    RUN(2, "", "x.bin: token shards cannot be split yet", "split", "--out=x", "x.bin", "--validation=1");
+    RUN(2, "", "a.txt and x.bin: one is a token shard and the other is text", "split", "--out=x", "a.txt", "x.bin",
+        "--validation=1");
+    RUN(2, "", "--before and --after are for token shards; a.txt is none", "split", "--out=x", "a.txt",
+        "--validation=1", "--before=1");
+    RUN(2, "", "--before and --after: expected token ids", "split", "--out=x", "x.bin", "--validation=1",
+        "--before=2147483648");
     RUN(2, "", "--separator LINE is missing", "split", "--out=x", "a.txt", "--validation=1");
     RUN(2, "", "--vocab-size N is missing", "train-tokenizer", "--out=x", "a.txt");
     RUN(2, "", "--out FOLDER is missing", "train-tokenizer", "--vocab-size=300", "a.txt");
@@ -337,6 +342,18 @@ static void test_split(void **state)
                      strlen("{\"text\":\"ab\"}{\"body\":\"c\",\"text\":\"cde\"}{\"text\":\"f\"}") + 3);
     test_write_file(test_format("%s/a-train.jsonl", folder), "{\"text\":\"x\"}", 12);
     RUN(2, "", "--out: a-train.jsonl is an input", "split", "--validation=1", "--out=a", "a.jsonl", "a-train.jsonl");
+}
+
+static void test_split_shards(void **state)
+{
+    (void)state;
+    RUN(0, "tokens      12", "", "tokenize", "--tokenizer=.", "--out=x", "a.jsonl", "--shard-tokens=5");
+    RUN(0,
+        "train       1 documents, 3 tokens, sub/y-train-000000.bin, sub/y-train.json\n"
+        "validation  2 documents, 9 tokens, sub/y-validation-000000.bin to -000001.bin, sub/y-validation.json\n",
+        "", "split", "--validation=2", "--seed=1", "--out=sub/y", "x-000000.bin", "x-000001.bin", "x-000002.bin");
+    RUN(0, "256 before, 257 after (of the manifest)", "", "inspect", "sub/y-train-000000.bin", "--tokenizer=.");
+    RUN(3, "", "absent.bin: cannot open", "split", "--validation=1", "--out=sub/y", "absent.bin");
 }
 
 static void test_train_tokenizer(void **state)
@@ -386,6 +403,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_split_shards, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_train_tokenizer, make_world, finish_world),
         cmocka_unit_test_setup_teardown(test_progress, make_world, finish_world),
     };
