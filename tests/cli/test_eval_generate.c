@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     };
     if (argc < 3)
         return 2;
-    eval_program = argv[1];
-    generate_program = argv[2];
+    eval_program = realpath(argv[1], NULL); /* they are started from another folder */
+    generate_program = realpath(argv[2], NULL);
     return cmocka_run_group_tests(tests, make_world, finish_world);
 }
