@@ -400,7 +400,7 @@ static enum bt_err run(void *context, const struct bt_command_line *line, struct
 static int run_program(struct request *r, int argc, char **argv)
 {
     const struct bt_option options[] = {
-        {"model", "DIR", BT_OPTION_LIST, &r->models, 0, "a model folder or a checkpoint; may be repeated"},
+        {"model", "DIR", BT_OPTION_LIST, &r->models, 0, "a model folder, a checkpoint or a GGUF file; may be repeated"},
         {"data", "FILE", BT_OPTION_LIST, &r->data, 0,
          "token shards (a glob is fine), or .txt and .jsonl, also compressed; may be repeated"},
         {"format", "llmc|nanogpt", BT_OPTION_CHOICE, &r->format, 0, "of the shards; default llmc"},

@@ -333,7 +333,7 @@ int main(int argc, char **argv)
                         .sampling = {.temperature = 0.8, .top_p = 0.95, .repetition_penalty = 1.0},
                         .given = BT_MODEL_OPTIONS_NONE};
     const struct bt_option options[] = {
-        {"model", "DIR", BT_OPTION_TEXT, &r.model, 0, "a model folder or a checkpoint"},
+        {"model", "DIR", BT_OPTION_TEXT, &r.model, 0, "a model folder, a checkpoint or a GGUF file"},
         {"file", "FILE", BT_OPTION_TEXT, &r.file, 0, "the prompt, without its last line break; - is stdin"},
         {"max-tokens", "N", BT_OPTION_NUMBER, &r.max_tokens, 1, "tokens to make at most; default 256"},
         {"context", "N", BT_OPTION_NUMBER, &r.context, 2,

@@ -3,26 +3,15 @@
 #include <string.h>
 
 #include "text/bpe.h"
-#include "text/tokenizer_json.h"
+#include "text/word_pattern.h"
 
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define REST         "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-static const char llama3_pattern[] = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST;
-static const char qwen_pattern[] = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST;
-
-/* The step in front of ByteLevel decides. */
 static const struct form {
-    const char *name;
-    const char *pattern; /* of a Split; NULL: none */
-    bool digits;         /* Digits, each alone */
-    bool own_pattern;    /* ByteLevel cuts by the pattern of GPT-2 */
-    bool ignore_merges;
+    const char *name;   /* tokenizer.ggml.pre */
+    const char *family; /* of text/word_pattern.h */
+    bool ignore_merges; /* goes with the name */
 } forms[] = {
-    {"gpt-2", NULL, false, true, false},
-    {"smollm", NULL, true, true, false},
-    {"llama-bpe", llama3_pattern, false, false, true},
-    {"dbrx", llama3_pattern, false, false, false},
-    {"qwen2", qwen_pattern, false, false, false},
+    {"gpt-2", "gpt2", false},  {"smollm", "smollm", false}, {"llama-bpe", "llama3", true},
+    {"dbrx", "llama3", false}, {"qwen2", "qwen2", false},
 };
 
 static bool has_text(const json_t *object, const char *key, const char *text)
@@ -52,22 +41,24 @@ static const json_t *step_of(const json_t *pre, size_t i, size_t *ret_count)
     return list ? json_array_get(list, i) : pre;
 }
 
-static bool is_front(const json_t *step, const struct form *form)
+/* The step in front of ByteLevel. */
+static bool is_front(const json_t *step, const struct bt_word_pattern *pattern)
 {
-    if (form->digits)
+    if (bt_word_pattern_cuts_digits(pattern))
         return is_type(step, "Digits") && is_true(step, "individual_digits", false);
-    return is_type(step, "Split") && form->pattern && has_text(step, "behavior", "Isolated") &&
-           !is_true(step, "invert", false) && has_text(json_object_get(step, "pattern"), "Regex", form->pattern);
+    return is_type(step, "Split") && has_text(step, "behavior", "Isolated") && !is_true(step, "invert", false) &&
+           has_text(json_object_get(step, "pattern"), "Regex", bt_word_pattern_split(pattern));
 }
 
 static bool is_form(const json_t *tokenizer, const struct form *form)
 {
+    const struct bt_word_pattern *pattern = bt_word_pattern_find(form->family);
     const json_t *pre = json_object_get(tokenizer, "pre_tokenizer"), *model = json_object_get(tokenizer, "model");
-    const bool front = form->pattern || form->digits;
+    const bool split = bt_word_pattern_split(pattern), front = split || bt_word_pattern_cuts_digits(pattern);
     size_t count;
     const json_t *first = step_of(pre, 0, &count), *last = step_of(pre, front, &count);
-    return count == 1 + (size_t)front && (!front || is_front(first, form)) && is_type(last, "ByteLevel") &&
-           !is_true(last, "add_prefix_space", true) && is_true(last, "use_regex", true) == form->own_pattern &&
+    return count == 1 + (size_t)front && (!front || is_front(first, pattern)) && is_type(last, "ByteLevel") &&
+           !is_true(last, "add_prefix_space", true) && is_true(last, "use_regex", true) == !split &&
            is_true(model, "ignore_merges", false) == form->ignore_merges;
 }
 
@@ -92,27 +83,15 @@ const char *bt_gguf_pre_name(const json_t *tokenizer)
     return is_bytes(tokenizer) ? forms[0].name : NULL;
 }
 
-static json_t *front_step(const struct form *form)
-{
-    if (form->digits)
-        return json_pack("{s:s, s:b}", "type", "Digits", "individual_digits", 1);
-    return json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", form->pattern, "behavior",
-                     "Isolated", "invert", 0);
-}
-
 json_t *bt_gguf_pre_steps(const char *name, size_t size, bool *ret_ignore_merges, bool *ret_known)
 {
     *ret_known = false;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        const struct form *form = &forms[i];
-        if (strlen(form->name) != size || memcmp(form->name, name, size) != 0)
+        if (strlen(forms[i].name) != size || memcmp(forms[i].name, name, size) != 0)
             continue;
         *ret_known = true;
-        *ret_ignore_merges = form->ignore_merges;
-        if (!form->digits && !form->pattern)
-            return bt_tokenizer_json_byte_level(form->own_pattern);
-        return json_pack("{s:s, s:[o, o]}", "type", "Sequence", "pretokenizers", front_step(form),
-                         bt_tokenizer_json_byte_level(form->own_pattern));
+        *ret_ignore_merges = forms[i].ignore_merges;
+        return bt_word_pattern_json(bt_word_pattern_find(forms[i].family));
     }
     return NULL;
 }

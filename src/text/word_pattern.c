@@ -45,3 +45,13 @@ bool bt_word_pattern_ignores_merges(const struct bt_word_pattern *pattern)
 {
     return pattern->ignores_merges;
 }
+
+const char *bt_word_pattern_split(const struct bt_word_pattern *pattern)
+{
+    return pattern->split;
+}
+
+bool bt_word_pattern_cuts_digits(const struct bt_word_pattern *pattern)
+{
+    return pattern->digits;
+}

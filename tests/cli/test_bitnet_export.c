@@ -202,6 +202,34 @@ static void a_real_model_is_converted_and_packed(void **state)
     assert_string_equal(world_hash(&world, "stories/tokenizer.json"), world_hash(&world, "again/tokenizer.json"));
 }
 
+/* Written, replaced, read by the same programs, and written again from what it holds. Goes on where the last test
+ * ended.
+ */
+static void a_gguf_file_is_a_model_too(void **state)
+{
+    (void)state;
+    test_shared("data/models/stories260K");
+    EXPORT("--model", FINISHED, "--to", "gguf", "--out", "tiny.gguf");
+    expect_error(3, "tokenizer.json"); /* nobody could read it */
+    assert_int_equal(EXPORT("--model=stories", "--to=gguf", "--out=stories.gguf"), 0);
+    assert_non_null(strstr(world.output.out, "35 ternary tensors"));
+    EXPORT("--model=stories", "--to=gguf", "--out=stories.gguf");
+    expect_error(2, "stories.gguf: it exists already; --overwrite replaces it");
+    EXPORT("--model=stories", "--to=gguf", "--out=stories.gguf", "--overwrite", "--type=tq2_0");
+    expect_error(2, "--type tq2_0 has blocks of 256");
+    assert_int_equal(
+        EXPORT("--model=stories", "--to=gguf", "--out=stories.gguf", "--overwrite", "--embedding-type=f32"), 0);
+    assert_non_null(strstr(world.output.out, "differ by at most 0\n"));
+    assert_int_equal(EXPORT("--model=stories.gguf", "--to=gguf", "--out=again.gguf", "--embedding-type=f32"), 0);
+    assert_string_equal(world_hash(&world, "stories.gguf"), world_hash(&world, "again.gguf"));
+    assert_int_equal(EXPORT("--model=stories.gguf", "--to=hf", "--out=again", "--overwrite"), 0);
+    assert_string_equal(world_hash(&world, "stories/model.safetensors"), world_hash(&world, "again/model.safetensors"));
+    WORLD_RUN_WITH(&world, "--set=name=d", "--set=stages=[stage1]", "--set=model={path: stories.gguf}");
+    world_expect(&world, 0);
+    assert_int_equal(EXPORT("--model=runs/d/stage1/model", "--to=gguf", "--out=third.gguf", "--embedding-type=f32"), 0);
+    assert_string_equal(world_hash(&world, "stories.gguf"), world_hash(&world, "third.gguf"));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +239,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(training_goes_on_from_a_packed_folder),
         cmocka_unit_test(inputs_that_cannot_be_exported),
         cmocka_unit_test(a_real_model_is_converted_and_packed),
+        cmocka_unit_test(a_gguf_file_is_a_model_too),
     };
     assert_true(argc == 3);
     world_make(&world, argc - 1, argv);
