@@ -153,10 +153,9 @@ static void the_byte_tokenizer_comes_back(void **state)
 /* The template of a chat goes along, from either place that a folder has for it, and is there when it is read back. */
 static void chat_templates_go_along(void **state)
 {
-    static const char *const configs[] = {"{\"chat_template\": \"a {{ b }}\"}",
-                                          "{\"chat_template\": [{\"name\": \"tool\", \"template\": \"no\"},"
-                                          " {\"name\": \"default\", \"template\": \"a {{ b }}\"}]}",
-                                          "{}"};
+    static const char list[] = "{\"chat_template\": [{\"name\": \"tool\", \"template\": \"no\"},"
+                               " {\"name\": \"default\", \"template\": \"a {{ b }}\"}]}";
+    static const char *const configs[] = {"{\"chat_template\": \"a {{ b }}\"}", list, "{}"};
     const char *folder = *state, *one = test_format("%s/one.gguf", folder);
     const char *config = test_format("%s/tokenizer_config.json", folder);
     struct bt_diag diag = {""};
