@@ -263,6 +263,11 @@ static enum bt_err check_source(const struct checker *c, const char *list, size_
     snprintf(at, sizeof at, "%s[%zu]", list, i);
     if (s->key && s->format != BT_CFG_JSONL)
         return refuse(c, list, "%s.key: only format: jsonl has keys; remove it, or set the format", at);
+    if (s->chat_format && s->format != BT_CFG_JSONL)
+        return refuse(c, list, "%s.chat_format: only format: jsonl has examples; remove it, or set the format", at);
+    if (s->chat_format && s->key)
+        return refuse(c, list, "%s.chat_format: with a key the lines are texts, not examples; remove one of the two",
+                      at);
     if (s->separator && s->format != BT_CFG_TEXT)
         return refuse(c, list, "%s.separator: only format: text has lines that separate; remove it, or set the format",
                       at);

@@ -84,9 +84,13 @@ const char *bt_stage_name(enum bt_stage_id stage)
 
 #define AT(field) offsetof(struct bt_cfg_source, field)
 static const struct bt_key source_keys[] = {
-    STRING("path", AT(path), NULL, BT_KEY_REQUIRED),     REAL("weight", AT(weight), "1.0", 0.0, REAL_MAX, ABOVE_LOW),
-    ENUM("format", AT(format), "llmc", format_names, 0), STRING("key", AT(key), NULL, NULLABLE),
-    STRING("separator", AT(separator), NULL, NULLABLE),  END,
+    STRING("path", AT(path), NULL, BT_KEY_REQUIRED),
+    REAL("weight", AT(weight), "1.0", 0.0, REAL_MAX, ABOVE_LOW),
+    ENUM("format", AT(format), "llmc", format_names, 0),
+    STRING("key", AT(key), NULL, NULLABLE),
+    STRING("separator", AT(separator), NULL, NULLABLE),
+    STRING("chat_format", AT(chat_format), NULL, NULLABLE),
+    END,
 };
 #undef AT
 

@@ -32,8 +32,9 @@ struct bt_cfg_source {
     char *path;    /* file or glob */
     double weight; /* share of the tokens, > 0 */
     enum bt_cfg_data_format format;
-    char *key;       /* of a document in a line of jsonl; NULL: "text" */
-    char *separator; /* the line of a text that ends a document; NULL: a file is one document */
+    char *key;         /* of a text in a line of jsonl; NULL: "text", and examples are told by their keys */
+    char *separator;   /* the line of a text that ends a document; NULL: a file is one document */
+    char *chat_format; /* of examples in jsonl; NULL: that of the model's chat template */
 };
 
 struct bt_cfg_data {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/gguf.h"
@@ -155,6 +157,13 @@ void bt_chat_close(struct bt_chat *chat)
 const char *bt_chat_name(const struct bt_chat *chat)
 {
     return chat->format->name;
+}
+
+uint64_t bt_chat_hash(const struct bt_chat *chat)
+{
+    uint64_t hash = XXH3_64bits(chat->format->name, strlen(chat->format->name));
+    hash = XXH3_64bits_withSeed(chat->tokens, sizeof chat->tokens, hash);
+    return chat->system ? XXH3_64bits_withSeed(chat->system, strlen(chat->system), hash) : hash;
 }
 
 bool bt_chat_is_none(const struct bt_chat *chat)

@@ -62,6 +62,8 @@ struct bt_chat;
 enum bt_err bt_chat_open(const char *path, const struct bt_tokenizer *tokenizer, const char *format,
                          struct bt_chat **ret_chat, struct bt_diag *diag);
 void bt_chat_close(struct bt_chat *chat); /* takes NULL */
+/* Of all that tokens depend on besides the tokenizer. */
+uint64_t bt_chat_hash(const struct bt_chat *chat);
 const char *bt_chat_name(const struct bt_chat *chat);
 bool bt_chat_is_none(const struct bt_chat *chat);
 /* The token that ends an answer; EOS, or BT_NO_TOKEN where there is none, for the format "none". */

@@ -333,7 +333,8 @@ static enum bt_err check_messages(const struct bt_chat *chat, const struct bt_ch
 {
     if (bt_chat_is_none(chat))
         return bt_fail(diag, BT_EINPUT,
-                       "messages need a chat format, and the model has no chat template; name one with --chat-format");
+                       "messages need a chat format, and the model has no chat template; name one (--chat-format, or "
+                       "chat_format in a config)");
     if (count == 0)
         return bt_fail(diag, BT_EINPUT, "there is no message");
     for (size_t i = 1; i < count; i++)

@@ -185,8 +185,8 @@ static bool find_system(const struct bt_buffer *form, const char **ret_start, si
 static enum bt_err fail_unknown(const char *what, struct bt_diag *diag)
 {
     return bt_fail(diag, BT_EINPUT,
-                   "%s: this chat template is not one of those that are known; say with --chat-format which of the "
-                   "known formats it comes nearest to: " BT_CHAT_FORMATS,
+                   "%s: this chat template is not one of those that are known; say which format it comes nearest to "
+                   "(--chat-format, or chat_format in a config): " BT_CHAT_FORMATS,
                    what);
 }
 

@@ -14,6 +14,7 @@
 #include "io/lock.h"
 #include "text/shard_set.h"
 #include "text/token_cache_list.h"
+#include "text/tokenize_inputs.h"
 #include "text/utf8.h"
 
 #define WAIT_NS    100000000               /* between two looks at a lock that another process holds */
@@ -24,6 +25,7 @@ struct job {
     void (*say)(void *context, const char *sentence);
     struct bt_token_cache_input *inputs;
     uint64_t *hashes; /* of the inputs */
+    uint64_t chat;    /* of the chat format; 0 for text */
     char key[33];
     char *folder, *temporary, *lock_path;
 };
@@ -65,6 +67,18 @@ static enum bt_err hash_inputs(struct job *job, struct bt_diag *diag)
     return err;
 }
 
+/* Examples are put as the model's folder says, which is not part of tokenizer.json. */
+static enum bt_err hash_chat(struct job *job, struct bt_diag *diag)
+{
+    struct bt_tokenize_inputs inputs;
+    const enum bt_err err = bt_tokenize_inputs_find(&job->options, &inputs, diag);
+    if (err)
+        return err;
+    job->chat = inputs.chat ? bt_chat_hash(inputs.chat) : 0;
+    bt_tokenize_inputs_finish(&inputs);
+    return BT_OK;
+}
+
 /* One part of the key, with its length before it: so no two lists of parts are the same bytes. NULL is a part too. */
 static void add_text(XXH3_state_t *state, const char *text)
 {
@@ -90,6 +104,8 @@ static void add_parts(XXH3_state_t *state, const struct job *job)
     add_text(state, options->key);
     add_text(state, options->separator);
     add_number(state, options->shard_tokens);
+    add_number(state, (uint64_t)options->form);
+    add_number(state, job->chat);
     for (size_t i = 0; i < options->input_count; i++) {
         add_number(state, job->inputs[i].size);
         add_number(state, job->inputs[i].hash);
@@ -187,7 +203,7 @@ static enum bt_err get(struct job *job, const char *folder, struct bt_token_cach
 {
     struct bt_lock *held = NULL;
     enum bt_err err;
-    if ((err = check_names(&job->options, diag)) || (err = hash_inputs(job, diag)))
+    if ((err = check_names(&job->options, diag)) || (err = hash_inputs(job, diag)) || (err = hash_chat(job, diag)))
         return err;
     make_key(job);
     if ((err = make_paths(job, folder, diag)) || (err = lock(job, &held, diag)))

@@ -7,6 +7,7 @@
 #include "text/bpe.h"
 #include "text/document_batch.h"
 #include "text/shard_set.h"
+#include "text/tokenize_inputs.h"
 
 struct item { /* what became of one of the batch's */
     uint64_t bytes;
@@ -22,8 +23,7 @@ struct batch {
 struct job {
     const struct bt_tokenize_options *options;
     struct bt_documents *documents;
-    enum bt_form *forms;  /* (inputs) */
-    struct bt_chat *chat; /* NULL: the inputs are text, not examples */
+    struct bt_tokenize_inputs inputs;
     struct bt_shard_set *shards;
     struct bt_tokenizer_scratch **scratch; /* (threads + 1): the last one is the writer's */
     struct batch batches[3];
@@ -100,10 +100,10 @@ static enum bt_err encode_example(const struct job *job, struct bt_tokenizer_scr
     struct bt_example example = {0};
     struct bt_diag inner = {""};
     enum bt_err err = bt_example_read(record, bt_documents_input(job->documents, record->input)->path,
-                                      job->forms[record->input], job->chat, &example, diag);
+                                      job->inputs.forms[record->input], job->inputs.chat, &example, diag);
     if (err)
         return err;
-    err = bt_example_encode(&example, job->chat, &job->options->separators, scratch, &item->out, &inner);
+    err = bt_example_encode(&example, job->inputs.chat, &job->options->separators, scratch, &item->out, &inner);
     item->bytes = example.bytes;
     bt_example_finish(&example);
     return say_place(job, record, err, &inner, diag);
@@ -116,8 +116,9 @@ static enum bt_err encode_item(const struct job *job, struct bt_tokenizer_scratc
     const enum bt_err err = bt_batch_record(&batch->documents, i, &record, diag);
     if (err)
         return err;
-    return job->forms[record.input] == BT_FORM_TEXT ? encode_text(job, scratch, &record, &batch->items[i], diag)
-                                                    : encode_example(job, scratch, &record, &batch->items[i], diag);
+    return job->inputs.forms[record.input] == BT_FORM_TEXT
+               ? encode_text(job, scratch, &record, &batch->items[i], diag)
+               : encode_example(job, scratch, &record, &batch->items[i], diag);
 }
 
 /* A document that failed: the thread that met it kept no sentence, so it is made here, in the order of documents. */
@@ -151,10 +152,10 @@ static enum bt_err write_item(struct job *job, const struct batch *batch, size_t
     done->documents++;
     done->bytes += item->bytes;
     done->tokens += count;
-    for (size_t t = 0; job->chat && t < count; t++)
+    for (size_t t = 0; job->inputs.chat && t < count; t++)
         job->report.labels += item->out.label[t];
-    return bt_shard_set_add(job->shards, item->out.ids.at, job->chat ? item->out.label : NULL, count, item->bytes,
-                            diag);
+    return bt_shard_set_add(job->shards, item->out.ids.at, job->inputs.chat ? item->out.label : NULL, count,
+                            item->bytes, diag);
 }
 
 static enum bt_err write_batch(struct job *job, struct batch *batch, struct bt_diag *diag)
@@ -241,7 +242,7 @@ static enum bt_err check_hashes(const struct job *job, struct bt_diag *diag)
 static struct bt_separators in_shards(const struct job *job)
 {
     static const struct bt_separators none = {BT_NO_TOKEN, BT_NO_TOKEN};
-    return job->chat && !bt_chat_is_none(job->chat) ? none : job->options->separators;
+    return job->inputs.chat && !bt_chat_is_none(job->inputs.chat) ? none : job->options->separators;
 }
 
 static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
@@ -256,7 +257,7 @@ static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
                                    .key = options->key,
                                    .separator = options->separator,
                                    .chat_format = job->report.chat_format,
-                                   .forms = job->forms,
+                                   .forms = job->inputs.forms,
                                    .skip = options->skip,
                                    .skipped = job->report.skipped,
                                    .empty = job->report.empty,
@@ -265,36 +266,6 @@ static enum bt_err write_manifest(struct job *job, struct bt_diag *diag)
     manifest.shards = bt_shard_set_entries(job->shards, &manifest.shard_count);
     job->report.shards = manifest.shard_count;
     return bt_manifest_write(options->prefix, &manifest, diag);
-}
-
-/* Text has no mask, and examples have one: a set is all of one kind, so that nobody has to wonder. */
-static enum bt_err find_forms(struct job *job, struct bt_diag *diag)
-{
-    const struct bt_tokenize_options *options = job->options;
-    const char *text = NULL, *examples = NULL;
-    job->forms = bt_zalloc(options->input_count, sizeof *job->forms);
-    enum bt_err err = job->forms ? BT_OK : bt_fail_nomem(diag);
-    for (size_t i = 0; !err && i < options->input_count; i++) {
-        const char *path = options->inputs[i];
-        enum bt_text_format format = options->format ? *options->format : BT_TEXT_PLAIN;
-        if (!options->format)
-            err = bt_text_format_of(path, &format, diag);
-        job->forms[i] = options->form;
-        if (!err && (options->form == BT_FORM_NONE || format == BT_TEXT_PLAIN))
-            err = bt_form_detect(path, format, options->key, &job->forms[i], diag);
-        if (job->forms[i] == BT_FORM_TEXT)
-            text = path;
-        else if (job->forms[i] != BT_FORM_NONE)
-            examples = path;
-    }
-    if (!err && text && examples)
-        err = bt_fail(diag, BT_EINPUT, "%s holds text and %s examples; give them a prefix each", text, examples);
-    if (!err && options->chat_format && !examples)
-        err = bt_fail(diag, BT_EUSAGE, "--chat-format is for examples, and the inputs hold none");
-    if (!err && examples)
-        err = bt_chat_open(options->tokenizer_path, options->tokenizer, options->chat_format, &job->chat, diag);
-    job->report.chat_format = job->chat ? bt_chat_name(job->chat) : NULL;
-    return err;
 }
 
 static enum bt_err job_open(struct job *job, struct bt_diag *diag)
@@ -312,7 +283,8 @@ static enum bt_err job_open(struct job *job, struct bt_diag *diag)
         err = bt_documents_open(options->inputs, options->input_count, options->format, options->separator,
                                 &job->documents, diag);
     if (!err)
-        err = find_forms(job, diag);
+        err = bt_tokenize_inputs_find(options, &job->inputs, diag);
+    job->report.chat_format = job->inputs.chat ? bt_chat_name(job->inputs.chat) : NULL;
     if (!err)
         err = bt_shard_set_open(options->prefix, job->report.width, options->shard_tokens, &job->shards, diag);
     return err;
@@ -322,8 +294,7 @@ static void job_close(struct job *job)
 {
     bt_shard_set_close(job->shards);
     bt_documents_close(job->documents);
-    bt_chat_close(job->chat);
-    bt_free(job->forms);
+    bt_tokenize_inputs_finish(&job->inputs);
     for (int i = 0; i < 3; i++)
         batch_finish(&job->batches[i]);
     for (int i = 0; job->scratch && i <= job->options->threads; i++)

@@ -95,6 +95,8 @@ static enum bt_err get_cache(struct bt_source *source, const struct bt_cfg_sourc
                                       .format = &format,
                                       .key = config->key ? config->key : "text",
                                       .separator = config->separator,
+                                      .form = config->key ? BT_FORM_TEXT : BT_FORM_NONE,
+                                      .chat_format = config->chat_format,
                                       .threads = omp_get_max_threads(),
                                       .progress = tell_progress,
                                       .stop = stop_asked,

@@ -96,6 +96,38 @@ static void test_text_trains_as_its_shards_do(void **state)
                         strchr(world_hash(&world, "runs/b/stage2/model/model.safetensors"), ' '));
 }
 
+/* Examples are learned from by their answers, and a run from the lines is one from shards and masks. */
+static void test_examples_train_as_their_masked_shards_do(void **state)
+{
+    (void)state;
+    write_stories("train.jsonl", "{\"prompt\": \"", "\", \"completion\": \" and came home\"}", 0, 120);
+    write_stories("held.jsonl", "{\"question\": \"", "\", \"answer\": \"Why?\"}", 200, 20);
+    DATA("tokenize", "--tokenizer=bytes", "--out=shard/t", "train.jsonl");
+    DATA("tokenize", "--tokenizer=bytes", "--out=shard/v", "held.jsonl");
+    WORLD_RUN_WITH(&world, BYTES,
+                   "--set=data={train: [{path: train.jsonl, format: jsonl}], validation: [{path: held.jsonl, format: "
+                   "jsonl, chat_format: none}], max_seq_length: 64}",
+                   "--set=logging.eval_tokens=0");
+    world_expect(&world, 0);
+    WORLD_RUN_WITH(&world, BYTES,
+                   "--set=data={train: [{path: \"shard/t-*.bin\"}], validation: [{path: \"shard/v-*.bin\"}], "
+                   "max_seq_length: 64}",
+                   "--set=logging.eval_tokens=0", "--set=name=b");
+    world_expect(&world, 0);
+    expect_same_records("runs/a", "runs/b");
+    char *records = world_records(&world, "runs/a", "eval");
+    assert_non_null(strstr(records, "\"labels\":100,")); /* 20 times "Why?" and EOS */
+    free(records);
+    WORLD_RUN_WITH(&world, BYTES, "--set=name=c",
+                   "--set=data={train: [{path: train.jsonl, format: jsonl, chat_format: chatml}]}");
+    world_expect_error(&world, 2, "the chat format chatml needs the special token");
+    world_write(&world, "mixed.jsonl", "{\"text\": \"a\"}\n");
+    WORLD_RUN_WITH(&world, BYTES, "--set=name=c", "--set=data={train: [{path: \"[tm]*.jsonl\", format: jsonl}]}");
+    world_expect_error(&world, 3, "mixed.jsonl holds text and train.jsonl examples, which do not go together");
+    world_remove(&world, "mixed.jsonl");
+    world_remove(&world, "shard");
+}
+
 static bool told(const char *part)
 {
     return strstr(world.output.err, part) != NULL;
@@ -255,6 +287,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_text_trains_as_its_shards_do, fresh),
+        cmocka_unit_test_setup(test_examples_train_as_their_masked_shards_do, fresh),
         cmocka_unit_test_setup(test_tokens_are_made_once, fresh),
         cmocka_unit_test_setup(test_resume_wants_the_same_text, fresh),
         cmocka_unit_test_setup(test_mistakes, fresh),

@@ -102,70 +102,70 @@ static void defaults_are_those_of_the_interface(void **state)
     (void)state;
     struct bt_train_config *c = parse(minimal, NULL, 0);
     char *text = bt_train_config_print(c);
-    assert_string_equal(text,
-                        "name: run\n"
-                        "output_dir: runs\n"
-                        "seed: 42\n"
-                        "stages: [stage1, stage2]\n"
-                        "\n"
-                        "model:\n"
-                        "  path: models/tiny\n"
-                        "  config: null\n"
-                        "\n"
-                        "data:\n"
-                        "  train:\n"
-                        "    - {path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}\n"
-                        "  validation: []\n"
-                        "  max_seq_length: 512\n"
-                        "  packing: true\n"
-                        "  separators: {before: null, after: null}\n"
-                        "  shuffle: true\n"
-                        "stage0: null\n"
-                        "\n"
-                        "stage1:\n"
-                        "  insert_subln: true\n"
-                        "  subln_init: calibrated\n"
-                        "  exclude_layers: []\n"
-                        "  calibration_tokens: 16384\n"
-                        "stage1_9: null\n"
-                        "\n"
-                        "stage2:\n"
-                        "  weights: ternary\n"
-                        "  activations: int8\n"
-                        "  lambda_warmup: {enabled: true, warmup_steps: 500, schedule: linear, min: 0.0, max: 1.0}\n"
-                        "  max_steps: 1000\n"
-                        "  total_tokens: null\n"
-                        "  batch_size: 8\n"
-                        "  gradient_accumulation_steps: 1\n"
-                        "  gradient_clipping: 1.0\n"
-                        "  zclip: {enabled: false, z_threshold: 3.0, ema_decay: 0.99, warmup_steps: 25}\n"
-                        "  max_skipped_updates: 20\n"
-                        "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
-                        "  optimizer: {type: adamw, lr: 0.0001, betas: [0.9, 0.95], eps: 1.0e-08, weight_decay: 0.1, "
-                        "muon: {lr: 0.02, momentum: 0.95, nesterov: true, steps: 5}}\n"
-                        "  scheduler: {type: wsd, warmup_steps: 50, decay_ratio: 0.2, decay_type: linear, "
-                        "min_lr_ratio: 0.0}\n"
-                        "  activation_checkpointing: false\n"
-                        "  data: null\n"
-                        "stage3: null\n"
-                        "\n"
-                        "checkpoint:\n"
-                        "  save_interval: 200\n"
-                        "  keep_last_n: 3\n"
-                        "  keep_best: false\n"
-                        "\n"
-                        "logging:\n"
-                        "  log_interval: 10\n"
-                        "  eval_interval: 100\n"
-                        "  eval_tokens: 65536\n"
-                        "  telemetry_interval: 0\n"
-                        "  sample_interval: 0\n"
-                        "\n"
-                        "compute:\n"
-                        "  threads: 0\n"
-                        "  matmul: auto\n"
-                        "  gradient: auto\n"
-                        "  kernels: auto\n");
+    assert_string_equal(
+        text, "name: run\n"
+              "output_dir: runs\n"
+              "seed: 42\n"
+              "stages: [stage1, stage2]\n"
+              "\n"
+              "model:\n"
+              "  path: models/tiny\n"
+              "  config: null\n"
+              "\n"
+              "data:\n"
+              "  train:\n"
+              "    - {path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null, chat_format: null}\n"
+              "  validation: []\n"
+              "  max_seq_length: 512\n"
+              "  packing: true\n"
+              "  separators: {before: null, after: null}\n"
+              "  shuffle: true\n"
+              "stage0: null\n"
+              "\n"
+              "stage1:\n"
+              "  insert_subln: true\n"
+              "  subln_init: calibrated\n"
+              "  exclude_layers: []\n"
+              "  calibration_tokens: 16384\n"
+              "stage1_9: null\n"
+              "\n"
+              "stage2:\n"
+              "  weights: ternary\n"
+              "  activations: int8\n"
+              "  lambda_warmup: {enabled: true, warmup_steps: 500, schedule: linear, min: 0.0, max: 1.0}\n"
+              "  max_steps: 1000\n"
+              "  total_tokens: null\n"
+              "  batch_size: 8\n"
+              "  gradient_accumulation_steps: 1\n"
+              "  gradient_clipping: 1.0\n"
+              "  zclip: {enabled: false, z_threshold: 3.0, ema_decay: 0.99, warmup_steps: 25}\n"
+              "  max_skipped_updates: 20\n"
+              "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
+              "  optimizer: {type: adamw, lr: 0.0001, betas: [0.9, 0.95], eps: 1.0e-08, weight_decay: 0.1, "
+              "muon: {lr: 0.02, momentum: 0.95, nesterov: true, steps: 5}}\n"
+              "  scheduler: {type: wsd, warmup_steps: 50, decay_ratio: 0.2, decay_type: linear, "
+              "min_lr_ratio: 0.0}\n"
+              "  activation_checkpointing: false\n"
+              "  data: null\n"
+              "stage3: null\n"
+              "\n"
+              "checkpoint:\n"
+              "  save_interval: 200\n"
+              "  keep_last_n: 3\n"
+              "  keep_best: false\n"
+              "\n"
+              "logging:\n"
+              "  log_interval: 10\n"
+              "  eval_interval: 100\n"
+              "  eval_tokens: 65536\n"
+              "  telemetry_interval: 0\n"
+              "  sample_interval: 0\n"
+              "\n"
+              "compute:\n"
+              "  threads: 0\n"
+              "  matmul: auto\n"
+              "  gradient: auto\n"
+              "  kernels: auto\n");
     bt_free(text);
     bt_train_config_destroy(c);
 }
@@ -532,6 +532,12 @@ static void bad_files_are_refused(void **state)
          "run.yaml:3:34: data.train[0].weight: found the number 0, expected a number above 0"},
         {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata: {train: [{path: p, key: text}]}\n",
          "run.yaml:4:8: data.train[0].key: only format: jsonl has keys; remove it, or set the format"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata: {train: [{path: p, chat_format: llama3}]}\n",
+         "run.yaml:4:8: data.train[0].chat_format: only format: jsonl has examples; remove it, or set the format"},
+        {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata: {train: [{path: p, format: jsonl, key: a, chat_format: "
+         "b}]}\n",
+         "run.yaml:4:8: data.train[0].chat_format: with a key the lines are texts, not examples; remove one of the "
+         "two"},
         {"name: a\nmodel: {path: m}\nstages: [stage1]\ndata:\n  train: [{path: q}]\n"
          "  validation: [{path: q}, {path: p, format: jsonl, separator: a}]\n",
          "run.yaml:6:3: data.validation[1].separator: only format: text has lines that separate; remove it, or set the "
@@ -767,16 +773,18 @@ static void a_resume_may_change_some_keys_only(void **state)
     check_difference("compute.kernels=avx2", "compute.kernels", "auto", "avx2");
     check_difference("stage2.optimizer.lr=0.5", "stage2.optimizer.lr", "0.0001", "0.5");
     check_difference("stage2.optimizer.betas=[0.9, 0.99]", "stage2.optimizer.betas", "[0.9, 0.95]", "[0.9, 0.99]");
-    check_difference("data.train.0.weight=2", "data.train",
-                     "[{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}]",
-                     "[{path: data/train.bin, weight: 2.0, format: llmc, key: null, separator: null}]");
+    check_difference(
+        "data.train.0.weight=2", "data.train",
+        "[{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null, chat_format: null}]",
+        "[{path: data/train.bin, weight: 2.0, format: llmc, key: null, separator: null, chat_format: null}]");
     check_difference("data.separators.after=3", "data.separators.after", "null", "3");
     check_difference("stages=[stage2]", "stages", "[stage1, stage2]", "[stage2]");
     check_difference("stage1.exclude_layers=[x]", "stage1.exclude_layers", "[]", "[x]");
-    check_difference("stage2.data={packing: false}", "stage2.data", "null",
-                     "{train: [{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null}], "
-                     "validation: [], max_seq_length: 512, "
-                     "packing: false, separators: {before: null, after: null}, shuffle: true}");
+    check_difference(
+        "stage2.data={packing: false}", "stage2.data", "null",
+        "{train: [{path: data/train.bin, weight: 1.0, format: llmc, key: null, separator: null, chat_format: null}], "
+        "validation: [], max_seq_length: 512, "
+        "packing: false, separators: {before: null, after: null}, shuffle: true}");
 }
 
 static void a_difference_needs_no_environment(void **state)

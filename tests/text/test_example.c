@@ -299,7 +299,7 @@ static void test_files_of_several_forms(void **state)
     options.input_count = 3;
     assert_int_equal(bt_tokenize(&options, &report, &diag), BT_EINPUT);
     assert_non_null(strstr(diag.text, "c.txt holds text and "));
-    assert_non_null(strstr(diag.text, "b.jsonl examples; give them a prefix each"));
+    assert_non_null(strstr(diag.text, "b.jsonl examples, which do not go together"));
     options.input_count = 1; /* told what they hold */
     options.form = BT_FORM_TEXT;
     options.key = "prompt";
@@ -307,7 +307,7 @@ static void test_files_of_several_forms(void **state)
     assert_int_equal(report.done.tokens, 4);
     options.chat_format = "chatml";
     assert_int_equal(bt_tokenize(&options, &report, &diag), BT_EUSAGE);
-    assert_non_null(strstr(diag.text, "--chat-format is for examples"));
+    assert_non_null(strstr(diag.text, "the chat format chatml is of no use"));
     options.form = BT_FORM_MESSAGES;
     options.chat_format = NULL;
     assert_int_equal(bt_tokenize(&options, &report, &diag), BT_EINPUT);

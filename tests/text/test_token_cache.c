@@ -141,6 +141,21 @@ static void made_once(void **state)
     assert_int_equal(before.st_ino, after.st_ino);
 }
 
+/* What the model's folder says of chats is no part of tokenizer.json, and still of the key. */
+static void the_key_knows_how_examples_are_put(void **state)
+{
+    static const char config[] = "{\"eos_token_id\": 256}"; /* BOS: an example ends with it then */
+    const char *const one[] = {input};
+    const struct bt_tokenize_options options = options_for(one, 1, NULL);
+    (void)state;
+    test_write_file(input, "{\"prompt\":\"a\",\"completion\":\"b\"}\n", 32);
+    assert_true(get(&options, "[ab]"));
+    assert_false(get(&options, "[ab]"));
+    test_write_file(test_format("%s/config.json", folder), config, sizeof config - 1);
+    assert_true(get(&options, "[ab["));
+    assert_false(get(&options, "[ab["));
+}
+
 /* Every one of these is a cache of its own; names of files are not. */
 static void the_key_is_content_and_options(void **state)
 {
@@ -401,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CACHE_TEST(made_once),
         CACHE_TEST(the_key_is_content_and_options),
+        CACHE_TEST(the_key_knows_how_examples_are_put),
         CACHE_TEST(damage_is_mended),
         CACHE_TEST(what_is_no_text_leaves_nothing),
         CACHE_TEST(inputs_that_change_meanwhile),
