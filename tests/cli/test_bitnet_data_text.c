@@ -263,8 +263,8 @@ static void test_examples(void **state)
     RUN(3, "", "x-000000.mask: the file has 0 bytes; a label mask begins with a header", "inspect", "x-000000.bin");
     assert_int_equal(remove(test_format("%s/x-000000.mask", folder)), 0);
     RUN(3, "", "x-000000.mask: the file is missing", "inspect", "x-000000.bin");
-    RUN(2, "", "the chat format chatml is of no use: the inputs hold no examples", "tokenize", "--tokenizer=.", "--out=x",
-        "a.jsonl", "--chat-format=chatml");
+    RUN(2, "", "the chat format chatml is of no use: the inputs hold no examples", "tokenize", "--tokenizer=.",
+        "--out=x", "a.jsonl", "--chat-format=chatml");
     RUN(2, "", "found the chat format \"chatlm\", expected one of chatml, ", "tokenize", "--tokenizer=.", "--out=x",
         "e.jsonl", "--chat-format=chatlm");
     RUN(2, "", "--form: found \"chat\", expected one of auto|text|", "tokenize", "--tokenizer=.", "--out=x", "e.jsonl",
