@@ -57,6 +57,10 @@ static inline __attribute__((always_inline)) void add_fields(__m256i *sum, const
         const int8_t *at = codes + (size_t)t * in;
         sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(one, load(at)));
         sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(two, load(at + 64)));
+        /* An empty instruction that "changes" the sum and memory: gcc would gather the products of all tokens first,
+         * which are more than there are registers, and a third of the speed goes into spilling them. */
+        if (tokens > 1)
+            __asm__("" : "+x"(sum[t])::"memory");
     }
 }
 
@@ -118,6 +122,8 @@ static void token_group(float *y, size_t ldy, const uint8_t *packed, size_t rows
     for (size_t begin = 0; begin < bytes; begin += SPAN / 4)
         for (size_t r = 0; r < rows; r++) {
             __m256i sum[GROUP];
+            for (size_t b = 0; b < SPAN / 4 && bytes > SPAN / 4; b += BT_TERNARY_BLOCK_BYTES)
+                __builtin_prefetch(packed + (r + 1) * bytes + begin + b); /* spans of a long row lie apart */
             span_sums(sum, GROUP, packed + r * bytes + begin, BT_MIN(bytes - begin, (size_t)SPAN / 4),
                       codes + begin * 4, in);
             _mm256_storeu_si256((__m256i *)total[r], _mm256_add_epi32(load(total[r]), sum_eight(sum)));
