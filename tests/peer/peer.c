@@ -33,9 +33,13 @@ static _Noreturn void become(const char *folder, bool threads, int in, int out)
     _exit(1);
 }
 
+/* Empty lines are what the library's trainer prints of its progress. */
 static json_t *read_answer(struct peer *peer)
 {
-    const ssize_t size = getline(&peer->line, &peer->room, peer->from);
+    ssize_t size;
+    do
+        size = getline(&peer->line, &peer->room, peer->from);
+    while (size == 1 && peer->line[0] == '\n');
     return size > 0 ? json_loadb(peer->line, (size_t)size, JSON_ALLOW_NUL, NULL) : NULL;
 }
 

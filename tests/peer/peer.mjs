@@ -4,13 +4,14 @@
 //   {"encode": [TEXT...], "special": BOOL}            {"ids": [[ID...]...]}
 //   {"decode": [[ID...]...], "skip": BOOL}            {"texts": [TEXT...]}
 //   {"nfc": [TEXT...]}                                {"texts": [TEXT...]}
+//   {"train": PATH, "save": PATH}                     {}: a byte-level BPE as its trainer makes it, without options
 //   {"split": [TEXT...]}                              {"pieces": [[PIECE...]...]}, by the open tokenizer's pre_tokenizer
 //   {"time": [TEXT...], "rounds": N, "batch": BOOL}   {"seconds": N, "cpu": N, "tokens": N}
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 
 const folder = process.argv[2]
-const { Tokenizer, nfcNormalizer } = createRequire(folder + '/')('tokenizers')
+const { BPE, Tokenizer, byteLevelPreTokenizer, nfcNormalizer } = createRequire(folder + '/')('tokenizers')
 const nfc = nfcNormalizer()
 const plain = { addSpecialTokens: false }
 let tokenizer
@@ -37,6 +38,13 @@ async function time({ time: texts, rounds, batch }) {
   return best
 }
 
+function train(path, save) {
+  const fresh = new Tokenizer(BPE.empty())
+  fresh.setPreTokenizer(byteLevelPreTokenizer(false))
+  fresh.train([path])
+  fresh.save(save)
+}
+
 async function answer(request) {
   if (request.open) {
     tokenizer = Tokenizer.fromFile(request.open)
@@ -51,6 +59,10 @@ async function answer(request) {
   if (request.split) {
     const splitter = tokenizer.getPreTokenizer()
     return { pieces: request.split.map((text) => splitter.preTokenizeString(text).map(([piece]) => piece)) }
+  }
+  if (request.train) {
+    train(request.train, request.save)
+    return {}
   }
   return time(request)
 }
