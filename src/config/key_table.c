@@ -292,7 +292,7 @@ static const struct bt_key logging_keys[] = {
     INT("eval_interval", AT(logging.eval_interval), "100", 0, STEPS_MAX, 0),
     INT("eval_tokens", AT(logging.eval_tokens), "65536", 0, TOKENS_MAX, 0),
     INT("telemetry_interval", AT(logging.telemetry_interval), "0", 0, STEPS_MAX, OFF_ONLY),
-    INT("sample_interval", AT(logging.sample_interval), "0", 0, STEPS_MAX, OFF_ONLY),
+    INT("sample_interval", AT(logging.sample_interval), "0", 0, STEPS_MAX, 0),
     END,
 };
 static const struct bt_key compute_keys[] = {

@@ -45,6 +45,8 @@ struct bt_infer;
 enum bt_err bt_infer_create(const struct bt_params *params, const struct bt_infer_options *options,
                             bt_infer_tensor_fn *tensor, void *context, const struct bt_compute *compute,
                             struct bt_infer **ret_engine, struct bt_diag *diag);
+/* Bytes that it reserves at most while it is created and after, whatever the weights are; 0 when they overflow. */
+size_t bt_infer_memory(const struct bt_params *params, const struct bt_infer_options *options);
 void bt_infer_destroy(struct bt_infer *engine); /* takes NULL */
 
 size_t bt_infer_length(const struct bt_infer *engine);       /* tokens that it holds */

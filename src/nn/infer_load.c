@@ -263,14 +263,34 @@ static size_t largest_linear(const struct bt_params *params)
     return count;
 }
 
+/* Elements of the two buffers of the loader. */
+static size_t codes_count(const struct bt_params *params, const struct bt_infer_options *options)
+{
+    return options->ternary_weights ? largest_linear(params) : 0;
+}
+
+static size_t mixed_count(const struct bt_params *params, const struct bt_infer_options *options)
+{
+    return options->int8_activations && options->lambda == 1.0f ? 0 : codes_count(params, options);
+}
+
+size_t bt_infer_memory(const struct bt_params *params, const struct bt_infer_options *options)
+{
+    struct bt_infer e = {.params = params, .shape = params->shape, .options = *options}; /* float32, the widest */
+    struct bt_arena measure = {0};
+    carve(&e, &measure);
+    bt_arena_take(&measure, codes_count(params, options), 1);
+    bt_arena_take(&measure, mixed_count(params, options), sizeof(float));
+    return measure.overflow ? 0 : measure.used;
+}
+
 static enum bt_err allocate(struct loader *l, struct bt_diag *diag)
 {
     struct bt_infer *e = l->engine;
     struct bt_arena measure = {0};
-    const size_t largest = e->options.ternary_weights ? largest_linear(e->params) : 0;
     carve(e, &measure);
-    l->codes = bt_zalloc(largest, 1);
-    l->mixed = bt_zalloc(e->options.int8_activations && e->options.lambda == 1.0f ? 0 : largest, sizeof(float));
+    l->codes = bt_zalloc(codes_count(e->params, &e->options), 1);
+    l->mixed = bt_zalloc(mixed_count(e->params, &e->options), sizeof(float));
     if (!l->codes || !l->mixed || measure.overflow || !bt_arena_init(&e->arena, measure.used))
         return bt_fail(diag, BT_ENOMEM, "out of memory: inference with room for %zu tokens needs %zu bytes",
                        e->options.context, measure.used);

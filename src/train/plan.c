@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "nn/model.h"
 #include "train/compute_choice.h"
+#include "train/stage_sample.h"
 #include "train/stages.h"
 #include "train/trainer.h"
 
@@ -90,6 +91,8 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
     if (!reserved)
         return bt_fail(diag, BT_EUSAGE, "%s: the sizes of the model and of batch_size overflow",
                        bt_stage_name(s->stage));
+    if (p->run->config->logging.sample_interval)
+        s->other += bt_stage_sample_memory(params, config);
     s->parameters = params->elements;
     s->weights = s->gradients = weight_bytes(params);
     s->optimizer = 2 * weight_bytes(params);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "train/compute_choice.h"
 #include "train/shard_manifest.h"
+#include "train/stage_sample.h"
 #include "train/stage_train.h"
 
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda)
@@ -172,7 +173,8 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
         return bt_fail_nomem(diag);
     if ((err = find_checkpoint(s, diag)) || (err = load_model(s, diag)) ||
         (err = bt_stage_open_data(s->run, s->stage, s->model, &s->data, diag)) || (err = open_teaching(s, diag)) ||
-        (err = list_files(s, diag)) || (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
+        (err = bt_stage_sampler_open(s->run, s->model, &s->sampler, diag)) || (err = list_files(s, diag)) ||
+        (err = make_trainer(s, diag)) || (err = open_metrics(s, diag)))
         return err;
     s->started_at = bt_clock_seconds() - s->trainer->state.elapsed_s;
     s->rate_since = bt_clock_seconds();
@@ -184,6 +186,7 @@ enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag)
 void bt_stage_finish(struct bt_stage_run *s)
 {
     bt_metrics_close(s->metrics);
+    bt_stage_sampler_close(s->sampler);
     bt_trainer_destroy(s->trainer);
     bt_teaching_close(&s->teaching);
     bt_data_files_free(s->files, s->file_count);

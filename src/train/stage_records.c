@@ -119,6 +119,13 @@ enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *e
     return bt_metrics_write(s->metrics, joined(record_head(s, "eval", s->trainer->state.step), numbers), diag);
 }
 
+enum bt_err bt_record_sample(struct bt_stage_run *s, const char *text, size_t size, double lambda, struct bt_diag *diag)
+{
+    json_t *sample =
+        json_pack("{s:o, s:o}", "text", text ? json_stringn(text, size) : json_null(), "lambda", bt_json_real(lambda));
+    return bt_metrics_write(s->metrics, joined(record_head(s, "sample", s->trainer->state.step), sample), diag);
+}
+
 enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag)
 {
     json_t *where = json_pack("{s:s}", "folder", s->checkpoints);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "train/stage_sample.h"
 
 static bool due(int64_t step, int64_t interval)
 {
@@ -133,7 +134,7 @@ static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
     return err;
 }
 
-/* What follows update s: a validation, a checkpoint, each when it is due. */
+/* What follows update s: a validation, a sample of text, a checkpoint, each when it is due. */
 static enum bt_err after_update(struct bt_stage_run *s, bool stopping, struct bt_diag *diag)
 {
     const int64_t step = s->trainer->state.step;
@@ -142,6 +143,8 @@ static enum bt_err after_update(struct bt_stage_run *s, bool stopping, struct bt
     enum bt_err err = BT_OK;
     if (last || due(step, s->run->config->logging.eval_interval))
         err = validate(s, &best, diag);
+    if (!err && due(step, s->run->config->logging.sample_interval))
+        err = bt_stage_sample(s, current_lambda(s), diag);
     if (!err && (last || stopping || due(step, s->run->config->checkpoint.save_interval) ||
                  (best && s->run->config->checkpoint.keep_best)))
         err = save(s, diag);

@@ -22,8 +22,9 @@ struct bt_stage_run {
     struct bt_compute compute;
     struct bt_trainer *trainer;
     struct bt_metrics *metrics;
-    char *checkpoints;  /* folder */
-    char *resumed_from; /* checkpoint folder, or NULL */
+    struct bt_stage_sampler *sampler; /* train/stage_sample.h; NULL: no samples */
+    char *checkpoints;                /* folder */
+    char *resumed_from;               /* checkpoint folder, or NULL */
     char *tokenizer; /* folder to copy tokenizer files from: the newest checkpoint, which is never pruned, or the start
                         model while there is none */
     double started_at; /* clock, in seconds, less what was spent before a resume */
@@ -39,6 +40,9 @@ enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag);
 enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag);
 enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *evaluation, double lambda,
                            struct bt_diag *diag);
+/* text: NULL when the logits were not finite. */
+enum bt_err bt_record_sample(struct bt_stage_run *s, const char *text, size_t size, double lambda,
+                             struct bt_diag *diag);
 enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag);
 enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag);
 /* The stage's part of summary.json. */

@@ -143,7 +143,6 @@ static void test_not_supported_yet(void **state)
         {"--set=stage2.zclip.enabled=true", "stage2.zclip.enabled"},
         {"--set=stage2.early_stopping.enabled=true", "stage2.early_stopping.enabled"},
         {"--set=stage2.activation_checkpointing=true", "stage2.activation_checkpointing"},
-        {"--set=logging.sample_interval=10", "logging.sample_interval"},
         {"--set=logging.telemetry_interval=10", "logging.telemetry_interval"},
         {"--set=compute.matmul=int8", "int8"},
         {"--set=compute.gradient=int16", "int16"},

@@ -359,8 +359,6 @@ static void bad_lines_are_refused_with_their_place(void **state)
          "run.yaml:8:29: stage2.activation_checkpointing: true is not supported yet"},
         {"logging: {telemetry_interval: 100}\n",
          "run.yaml:8:31: logging.telemetry_interval: the number 100 is not supported yet"},
-        {"logging: {sample_interval: 5}\n",
-         "run.yaml:8:28: logging.sample_interval: the number 5 is not supported yet"},
         {"compute: {matmul: int8}\n", "run.yaml:8:19: compute.matmul: the string \"int8\" is not supported yet"},
         {"compute: {gradient: int16}\n", "run.yaml:8:21: compute.gradient: the string \"int16\" is not supported yet"},
         {"  total_tokens: 5\n",
