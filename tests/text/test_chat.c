@@ -348,16 +348,12 @@ static void expect_whole(const char *name, const char *format, const char *roles
     bt_tokenizer_close(tokenizer);
 }
 
-static const char *const real[] = {"You are terse.", "What's 12 + 30?\n\n  (a sum)", "It is 42.\nYes: 42",
-                                   "Und auf Fran\xc3\xa7"
-                                   "ais?",
-                                   "quarante-deux \xf0\x9f\x98\x80"};
 #define ANSWER_1 "It is 42.\nYes: 42"
 #define ANSWER_2 "quarante-deux \xf0\x9f\x98\x80"
 #define USER_1   "What's 12 + 30?\n\n  (a sum)"
-#define USER_2                                                                                                         \
-    "Und auf Fran\xc3\xa7"                                                                                             \
-    "ais?"
+#define USER_2   "Und auf Fran\303\247ais?"
+
+static const char *const real[] = {"You are terse.", USER_1, ANSWER_1, USER_2, ANSWER_2};
 
 static void test_smollm2(void **state)
 {
