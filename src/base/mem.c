@@ -11,6 +11,10 @@
 
 #define ARENA_ALIGN 64 /* a cache line, and the widest vector register */
 
+/* Arenas from this size on ask for huge pages: matrix products stride through them row by row, and with small pages
+ * each row costs a walk of the page table. Below it a half-used huge page would be felt. */
+#define HUGE_FROM ((size_t)32 << 20)
+
 static atomic_long fail_countdown = -1;
 static atomic_long live_count;
 
@@ -123,6 +127,8 @@ bool bt_arena_init(struct bt_arena *arena, size_t size)
     void *base = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return false;
+    if (rounded >= HUGE_FROM)
+        madvise(base, rounded, MADV_HUGEPAGE); /* a wish: without it everything works the same */
     *arena = (struct bt_arena){.base = count_live(base), .size = rounded};
     return true;
 }

@@ -1,30 +1,76 @@
 /* kernels/gemm.c - one single-threaded float32 matrix product, blocked for the caches.
  *
- * b is packed, a strip of k at a time, into panels as wide as the register tile: within a panel the lanes of one k lie
- * side by side, zeros beyond the edge. Rows of a are read in place; only the transposed a of BT_TN, whose neighbours in
- * k are a whole row apart, is packed too. Both packs live on the stack: 240 KiB. */
+ * A strip of k at a time, b is packed into panels as wide as the register tile (within a panel the lanes of one k lie
+ * side by side, zeros beyond the edge) and a into groups of as many rows as the tile has. A panel stays in the
+ * first-level cache while the groups of a block of a, which stays in the second, pass by. Both packs live on the
+ * stack: 480 KiB.
+ *
+ * Every element of c is summed over a strip in order, and the strips in order: the same bits however a caller cuts c
+ * into tiles. */
 #include <string.h>
 
 #include "kernels/tile.h"
 
 enum {
-    DEPTH = 256, /* of a strip: a panel of b and a row tile of a stay in the first-level cache */
-    WIDTH = 192, /* columns of b packed at once; a multiple of every instance's BT_TILE_LANES */
-    HEIGHT = 48, /* rows of a transposed a packed at once; a multiple of BT_TILE_ROWS */
+    DEPTH = 320, /* of a strip: a panel of b (16 KiB with AVX2) and a group of a fit the first-level cache */
+    WIDTH = 384, /* columns of b packed at once; a multiple of every instance's BT_TILE_LANES */
+    AHEAD = 8,    /* rows that are asked for before they are packed */
+    HEIGHT = 96, /* rows of a packed at once, a multiple of BT_TILE_ROWS: 96 KiB */
 };
+
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Four rows of four neighbours become columns: element p of row r goes to to[p * step + r]. */
+BT_INLINE void turn_quads(float *to, size_t step, const float *from, size_t ld)
+{
+    const quad a = *(const quad *)from, b = *(const quad *)(from + ld);
+    const quad c = *(const quad *)(from + 2 * ld), d = *(const quad *)(from + 3 * ld);
+    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+    const quad bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+    *(quad *)(to + 0 * step) = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
+    *(quad *)(to + 1 * step) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
+    *(quad *)(to + 2 * step) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
+    *(quad *)(to + 3 * step) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
+}
+
+/* The same with two rows. */
+BT_INLINE void turn_pairs(float *to, size_t step, const float *from, size_t ld)
+{
+    const quad a = *(const quad *)from, b = *(const quad *)(from + ld);
+    const quad low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    memcpy(to + 0 * step, &low, 8);
+    memcpy(to + 1 * step, (const char *)&low + 8, 8);
+    memcpy(to + 2 * step, &high, 8);
+    memcpy(to + 3 * step, (const char *)&high + 8, 8);
+}
+
+/* `rows` rows of memory, the elements of one k side by side. */
+BT_INLINE void turn_rows(float *to, const float *from, size_t ld, size_t depth, const size_t rows)
+{
+    size_t p = 0;
+    for (; p + 4 <= depth; p += 4) {
+        for (size_t r = 0; r + 4 <= rows; r += 4)
+            turn_quads(to + p * rows + r, rows, from + r * ld + p, ld);
+        if (rows % 4 == 2)
+            turn_pairs(to + p * rows + rows - 2, rows, from + (rows - 2) * ld + p, ld);
+    }
+    for (; p < depth; p++)
+        for (size_t r = 0; r < rows; r++)
+            to[p * rows + r] = from[r * ld + p];
+}
 
 /* Panels of b (n, k): the rows that become a panel's lanes are read side by side. */
 static void pack_rows(float *packed, const float *from, size_t ldb, size_t depth, size_t width)
 {
-    for (size_t j = 0; j < width; j += BT_TILE_LANES) {
-        const size_t lanes = BT_MIN(BT_TILE_LANES, width - j);
-        for (size_t p = 0; p < depth; p++) {
-            float *to = packed + j * depth + p * BT_TILE_LANES;
-            for (size_t l = 0; l < lanes; l++)
-                to[l] = from[(j + l) * ldb + p];
-            for (size_t l = lanes; l < BT_TILE_LANES; l++)
-                to[l] = 0.0f;
-        }
+    size_t j = 0;
+    for (; j + BT_TILE_LANES <= width; j += BT_TILE_LANES)
+        turn_rows(packed + j * depth, from + j * ldb, ldb, depth, BT_TILE_LANES);
+    if (j == width)
+        return;
+    for (size_t p = 0; p < depth; p++) {
+        float *to = packed + j * depth + p * BT_TILE_LANES;
+        for (size_t l = 0; l < BT_TILE_LANES; l++)
+            to[l] = j + l < width ? from[(j + l) * ldb + p] : 0.0f;
     }
 }
 
@@ -35,6 +81,8 @@ BT_INLINE void pack_columns(float *packed, const float *from, size_t ld, size_t 
     const size_t whole = width / lanes * lanes;
     for (size_t p = 0; p < depth; p++) {
         const float *row = from + p * ld;
+        for (size_t j = 0; j < width; j += 16)
+            __builtin_prefetch(row + AHEAD * ld + j);
         for (size_t j = 0; j < whole; j += lanes)
             memcpy(packed + j * depth + p * lanes, row + j, lanes * sizeof *packed);
         if (whole < width) {
@@ -58,17 +106,19 @@ static void edge_tile(size_t rows, size_t lanes, float *c, size_t ldc, struct bt
         }
 }
 
-/* c (height, width) from the packed panels of b; `group` is how far apart row tiles of a lie. */
-static void block(size_t height, size_t width, size_t depth, struct bt_broadcast a, size_t group, const float *packed,
-                  float *c, size_t ldc, bool accumulate)
+/* c (height, width) from the packed groups of a and panels of b. */
+static void block(size_t height, size_t width, size_t depth, const float *left, const float *packed, float *c,
+                  size_t ldc, bool accumulate)
 {
     for (size_t j = 0; j < width; j += BT_TILE_LANES) {
         const size_t lanes = BT_MIN(BT_TILE_LANES, width - j);
         const float *panel = packed + j * depth;
         for (size_t i = 0; i < height; i += BT_TILE_ROWS) {
             const size_t rows = BT_MIN((size_t)BT_TILE_ROWS, height - i);
-            const struct bt_broadcast from = {a.at + i / BT_TILE_ROWS * group, a.row, a.step};
+            const struct bt_broadcast from = {left + i * depth, 1, BT_TILE_ROWS};
             float *to = c + i * ldc + j;
+            for (size_t r = 0; r < rows; r++) /* c comes from memory while the tile is summed */
+                __builtin_prefetch(to + r * ldc, 1);
             if (lanes < BT_TILE_LANES)
                 edge_tile(rows, lanes, to, ldc, from, panel, depth, accumulate);
             else
@@ -77,21 +127,37 @@ static void block(size_t height, size_t width, size_t depth, struct bt_broadcast
     }
 }
 
+/* Groups of rows of a (m, k), their elements of one k side by side. */
+static void pack_groups(float *packed, const float *from, size_t lda, size_t depth, size_t height)
+{
+    size_t i = 0;
+    for (; i + BT_TILE_ROWS <= height; i += BT_TILE_ROWS)
+        turn_rows(packed + i * depth, from + i * lda, lda, depth, BT_TILE_ROWS);
+    for (size_t r = 0; i + r < height; r++)
+        for (size_t p = 0; p < depth; p++)
+            packed[i * depth + p * BT_TILE_ROWS + r] = from[(i + r) * lda + p];
+}
+
 /* All rows of c for one strip of k and one group of columns, whose part of b is packed. */
 static void rows_of_strip(enum bt_product kind, size_t m, size_t width, size_t depth, size_t p0, const float *a,
                           size_t lda, const float *packed, float *c, size_t ldc, bool accumulate)
 {
-    if (kind != BT_TN) {
-        block(m, width, depth, (struct bt_broadcast){a + p0, lda, 1}, BT_TILE_ROWS * lda, packed, c, ldc, accumulate);
-        return;
-    }
-    _Alignas(64) float turned[HEIGHT * DEPTH];
+    _Alignas(64) float left[HEIGHT * DEPTH];
     for (size_t i0 = 0; i0 < m; i0 += HEIGHT) {
         const size_t height = BT_MIN((size_t)HEIGHT, m - i0);
-        pack_columns(turned, a + p0 * lda + i0, lda, depth, height, BT_TILE_ROWS);
-        block(height, width, depth, (struct bt_broadcast){turned, 1, BT_TILE_ROWS}, BT_TILE_ROWS * depth, packed,
-              c + i0 * ldc, ldc, accumulate);
+        if (kind == BT_TN)
+            pack_columns(left, a + p0 * lda + i0, lda, depth, height, BT_TILE_ROWS);
+        else
+            pack_groups(left, a + i0 * lda + p0, lda, depth, height);
+        block(height, width, depth, left, packed, c + i0 * ldc, ldc, accumulate);
     }
+}
+
+/* k in equal strips: a short last one would be all overhead. */
+static size_t strip_depth(size_t k)
+{
+    const size_t strips = (k + DEPTH - 1) / DEPTH;
+    return strips > 1 ? ((k + strips - 1) / strips + 3) / 4 * 4 : DEPTH;
 }
 
 void BT_FN(gemm)(enum bt_product kind, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
@@ -101,8 +167,9 @@ void BT_FN(gemm)(enum bt_product kind, size_t m, size_t n, size_t k, const float
     if (k == 0 && !accumulate)
         for (size_t i = 0; i < m; i++)
             memset(c + i * ldc, 0, n * sizeof *c);
-    for (size_t p0 = 0; p0 < k; p0 += DEPTH) {
-        const size_t depth = BT_MIN((size_t)DEPTH, k - p0);
+    const size_t strip = strip_depth(k);
+    for (size_t p0 = 0; p0 < k; p0 += strip) {
+        const size_t depth = BT_MIN(strip, k - p0);
         for (size_t j0 = 0; j0 < n; j0 += WIDTH) {
             const size_t width = BT_MIN((size_t)WIDTH, n - j0);
             if (kind == BT_NT)

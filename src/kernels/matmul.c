@@ -1,15 +1,17 @@
 /* kernels/matmul.c - a product cut into tiles, and the choice of the project's own implementations. */
 #include "kernels/matmul.h"
 
+#include <omp.h>
+
 #include "kernels/variant.h"
 
 static const struct bt_matmul portable[] = {
-    [BT_CPU_PORTABLE] = {"portable", bt_gemm_portable},
+    [BT_CPU_PORTABLE] = {"portable", bt_gemm_portable, true},
 #ifdef BT_HAVE_AVX2
-    [BT_CPU_AVX2] = {"portable-avx2", bt_gemm_avx2},
+    [BT_CPU_AVX2] = {"portable-avx2", bt_gemm_avx2, true},
 #endif
 #ifdef BT_HAVE_AVX512
-    [BT_CPU_AVX512] = {"portable-avx512", bt_gemm_avx512},
+    [BT_CPU_AVX512] = {"portable-avx512", bt_gemm_avx512, true},
 #endif
 };
 
@@ -25,30 +27,37 @@ const struct bt_matmul *bt_matmul_portable(enum bt_cpu_level level)
 /* Products below this many multiplications run as they are: a parallel region would cost more than it saves. */
 #define ONE_TILE ((size_t)1 << 18)
 
-/* A tile is at most this long on a side, enough for a library to run at speed ... */
+/* Where tiles must depend on the shape alone: at most this long on a side, enough for a library to run at speed ... */
 #define LONGEST 384
-/* ... and a side is cut at least into pieces of this length if there would be too few tiles otherwise. */
-#define SHORTEST 32
-/* Enough tiles to keep many threads busy to the end. */
+/* ... and enough of them to keep many threads busy to the end, ... */
 #define MANY_TILES 32
+/* ... but a side is not cut into pieces shorter than this. */
+#define SHORTEST 32
 
-/* The length of the pieces that a side is cut into: `parts` nearly equal ones, a multiple of 16 but for the last. */
-static size_t piece(size_t side, size_t parts)
+/* Where tiles are free: so many a thread that none waits long for the last one. */
+#define TILES_A_THREAD 4
+/* Pieces are a multiple of this, but for the last: the rows and lanes of register tiles. */
+#define GRAIN 48
+
+/* The length of the pieces that a side is cut into: `parts` nearly equal ones. */
+static size_t piece(size_t side, size_t parts, size_t grain)
 {
     const size_t length = (side + parts - 1) / parts;
-    return (length + 15) / 16 * 16;
+    return (length + grain - 1) / grain * grain;
 }
 
 struct cut {
     size_t height, width; /* of a tile */
 };
 
-/* Depends on the shape alone. */
-static struct cut cut_product(size_t m, size_t n, size_t k)
+static struct cut cut_product(const struct bt_matmul *matmul, size_t m, size_t n, size_t k)
 {
-    size_t down = (m + LONGEST - 1) / LONGEST, across = (n + LONGEST - 1) / LONGEST;
-    while (down * across < MANY_TILES) {
-        const size_t height = piece(m, down), width = piece(n, across);
+    const size_t grain = matmul->free_tiles ? GRAIN : 16;
+    const size_t enough = matmul->free_tiles ? TILES_A_THREAD * (size_t)omp_get_max_threads() : MANY_TILES;
+    const size_t longest = matmul->free_tiles ? SIZE_MAX / 2 : LONGEST;
+    size_t down = 1 + (m - 1) / longest, across = 1 + (n - 1) / longest;
+    while (down * across < enough) {
+        const size_t height = piece(m, down, grain), width = piece(n, across, grain);
         const bool cut_rows = height >= width;
         if ((cut_rows ? height : width) < 2 * SHORTEST || height * width * k < 2 * ONE_TILE)
             break;
@@ -57,7 +66,7 @@ static struct cut cut_product(size_t m, size_t n, size_t k)
         else
             across++;
     }
-    return (struct cut){piece(m, down), piece(n, across)};
+    return (struct cut){piece(m, down, grain), piece(n, across, grain)};
 }
 
 struct product {
@@ -85,7 +94,7 @@ void bt_matmul_run(const struct bt_matmul *matmul, enum bt_product kind, size_t 
     if (m == 0 || n == 0)
         return;
     const struct product p = {matmul, kind, m, n, k, a, b, c, accumulate};
-    const struct cut cut = cut_product(m, n, k);
+    const struct cut cut = cut_product(matmul, m, n, k);
     const size_t down = (m + cut.height - 1) / cut.height, across = (n + cut.width - 1) / cut.width;
     if (down * across == 1) {
         run_tile(&p, 0, 0, m, n);

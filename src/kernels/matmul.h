@@ -25,6 +25,7 @@ typedef void bt_gemm_fn(enum bt_product kind, size_t m, size_t n, size_t k, cons
 struct bt_matmul {
     const char *name; /* "portable", "portable-avx2", "onednn" */
     bt_gemm_fn *gemm;
+    bool free_tiles; /* every element of c has the same bits whatever tile it is computed in */
 };
 
 /* The project's own kernels: plain C, blocked, with OpenMP SIMD, compiled once per instruction set. Always there. */

@@ -24,7 +24,7 @@ static void gemm(enum bt_product kind, size_t m, size_t n, size_t k, const float
 
 const struct bt_matmul *bt_matmul_onednn(void)
 {
-    static const struct bt_matmul onednn = {"onednn", gemm};
+    static const struct bt_matmul onednn = {"onednn", gemm, false};
     return &onednn;
 }
 

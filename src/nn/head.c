@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-/* A slice's logits take about this many floats (16 MiB), but a slice has at least so many rows that the product is a
- * matrix product. */
-enum { SLICE_FLOATS = 1 << 22, SLICE_MIN_ROWS = 64, SLICE_MAX_ROWS = 1024 };
+/* A slice's logits take about this many floats (64 MiB: each slice passes over the head's gradient once), but a slice
+ * has at least so many rows that the product is a matrix product. */
+enum { SLICE_FLOATS = 1 << 24, SLICE_MIN_ROWS = 64, SLICE_MAX_ROWS = 1024 };
 
 static size_t slice_rows(const struct bt_shape *shape, size_t n)
 {

@@ -3,6 +3,7 @@
  * keeps it.
  *
  *   kernels: auto     the best instruction set of the machine, matrix products by oneDNN where the build has it
+ *                     and the machine is not one with AVX2 and no more, for which our own are faster
  *   kernels: LEVEL    at most that level, matrix products by our own kernels too */
 #ifndef BT_TRAIN_COMPUTE_CHOICE_H
 #define BT_TRAIN_COMPUTE_CHOICE_H

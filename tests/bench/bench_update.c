@@ -2,7 +2,8 @@
  * matrix products, and the float32 peak of this machine measured in the same process. Prints a table; nothing is
  * asserted, since machines are noisy.
  *
- *   bench_update [--updates N] [--rows N] [--seq N] [--threads N] [--layers N] [--kernels auto|portable|avx2|avx512] */
+ *   bench_update [--updates N] [--rows N] [--seq N] [--threads N] [--layers N] [--kernels
+ * auto|onednn|portable|avx2|avx512] */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,8 +208,8 @@ static void run(const char *name, const struct settings *s, bool quantised, floa
         level = BT_CPU_AVX2;
     open_bench(&b, s, quantised);
     bt_kernels_init(&b.compute.kernels, level);
-    counted = !strcmp(s->kernels, "auto") && bt_matmul_onednn() ? bt_matmul_onednn()
-                                                                : bt_matmul_portable(b.compute.kernels.level);
+    counted = !strcmp(s->kernels, "onednn") && bt_matmul_onednn() ? bt_matmul_onednn()
+                                                                  : bt_matmul_portable(b.compute.kernels.level);
     b.compute.matmul = &counting;
     if (bt_model_create(&b.params, &options, b.weights, b.gradients, &b.compute, &model, &diag)) {
         fprintf(stderr, "bench_update: %s\n", diag.text);
