@@ -14,57 +14,16 @@
 enum {
     DEPTH = 320, /* of a strip: a panel of b (16 KiB with AVX2) and a group of a fit the first-level cache */
     WIDTH = 384, /* columns of b packed at once; a multiple of every instance's BT_TILE_LANES */
-    AHEAD = 8,    /* rows that are asked for before they are packed */
+    AHEAD = 8,   /* rows that are asked for before they are packed */
     HEIGHT = 96, /* rows of a packed at once, a multiple of BT_TILE_ROWS: 96 KiB */
 };
-
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* Four rows of four neighbours become columns: element p of row r goes to to[p * step + r]. */
-BT_INLINE void turn_quads(float *to, size_t step, const float *from, size_t ld)
-{
-    const quad a = *(const quad *)from, b = *(const quad *)(from + ld);
-    const quad c = *(const quad *)(from + 2 * ld), d = *(const quad *)(from + 3 * ld);
-    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-    const quad bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-    *(quad *)(to + 0 * step) = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
-    *(quad *)(to + 1 * step) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
-    *(quad *)(to + 2 * step) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
-    *(quad *)(to + 3 * step) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
-}
-
-/* The same with two rows. */
-BT_INLINE void turn_pairs(float *to, size_t step, const float *from, size_t ld)
-{
-    const quad a = *(const quad *)from, b = *(const quad *)(from + ld);
-    const quad low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    memcpy(to + 0 * step, &low, 8);
-    memcpy(to + 1 * step, (const char *)&low + 8, 8);
-    memcpy(to + 2 * step, &high, 8);
-    memcpy(to + 3 * step, (const char *)&high + 8, 8);
-}
-
-/* `rows` rows of memory, the elements of one k side by side. */
-BT_INLINE void turn_rows(float *to, const float *from, size_t ld, size_t depth, const size_t rows)
-{
-    size_t p = 0;
-    for (; p + 4 <= depth; p += 4) {
-        for (size_t r = 0; r + 4 <= rows; r += 4)
-            turn_quads(to + p * rows + r, rows, from + r * ld + p, ld);
-        if (rows % 4 == 2)
-            turn_pairs(to + p * rows + rows - 2, rows, from + (rows - 2) * ld + p, ld);
-    }
-    for (; p < depth; p++)
-        for (size_t r = 0; r < rows; r++)
-            to[p * rows + r] = from[r * ld + p];
-}
 
 /* Panels of b (n, k): the rows that become a panel's lanes are read side by side. */
 static void pack_rows(float *packed, const float *from, size_t ldb, size_t depth, size_t width)
 {
     size_t j = 0;
     for (; j + BT_TILE_LANES <= width; j += BT_TILE_LANES)
-        turn_rows(packed + j * depth, from + j * ldb, ldb, depth, BT_TILE_LANES);
+        bt_turn_rows(packed + j * depth, from + j * ldb, ldb * sizeof *from, depth, BT_TILE_LANES);
     if (j == width)
         return;
     for (size_t p = 0; p < depth; p++) {
@@ -132,7 +91,7 @@ static void pack_groups(float *packed, const float *from, size_t lda, size_t dep
 {
     size_t i = 0;
     for (; i + BT_TILE_ROWS <= height; i += BT_TILE_ROWS)
-        turn_rows(packed + i * depth, from + i * lda, lda, depth, BT_TILE_ROWS);
+        bt_turn_rows(packed + i * depth, from + i * lda, lda * sizeof *from, depth, BT_TILE_ROWS);
     for (size_t r = 0; i + r < height; r++)
         for (size_t p = 0; p < depth; p++)
             packed[i * depth + p * BT_TILE_ROWS + r] = from[(i + r) * lda + p];

@@ -8,6 +8,7 @@
 #ifndef BT_KERNELS_TILE_H
 #define BT_KERNELS_TILE_H
 
+#include "kernels/pack.h"
 #include "kernels/variant.h"
 
 /* Six rows of accumulators, the vectors of b and one broadcast fit 16 registers (32 with AVX-512). */
@@ -28,8 +29,6 @@
 
 /* Not aligned beyond its elements. */
 typedef bt_real bt_vector __attribute__((vector_size(BT_VECTOR_BYTES), aligned(sizeof(bt_real)), may_alias));
-
-#define BT_INLINE static inline __attribute__((always_inline))
 
 /* Where the elements of a lie: row r, depth p at at[r * row + p * step]. */
 struct bt_broadcast {

@@ -5,6 +5,7 @@
 #ifndef BT_KERNELS_VARIANT_H
 #define BT_KERNELS_VARIANT_H
 
+#include "kernels/codes.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
@@ -62,5 +63,7 @@ void bt_kernels_fill_avx512(struct bt_kernels *kernels);
 void bt_kernels_fill_double(struct bt_kernels *kernels);
 
 bt_gemm_fn bt_gemm_portable, bt_gemm_avx2, bt_gemm_avx512;
+bt_codes_tile_fn bt_codes_forward_portable, bt_codes_forward_avx2, bt_codes_forward_avx512;
+bt_gradient_tile_fn bt_codes_gradient_portable, bt_codes_gradient_avx2, bt_codes_gradient_avx512;
 
 #endif
