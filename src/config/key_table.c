@@ -297,8 +297,8 @@ static const struct bt_key logging_keys[] = {
 };
 static const struct bt_key compute_keys[] = {
     INT("threads", AT(compute.threads), "0", 0, BT_THREADS_MAX, MAY_CHANGE),
-    ENUM("matmul", AT(compute.matmul), "auto", matmul_names, 1u << BT_MATMUL_INT8),
-    ENUM("gradient", AT(compute.gradient), "auto", gradient_names, 1u << BT_GRADIENT_INT16),
+    ENUM("matmul", AT(compute.matmul), "auto", matmul_names, 0),
+    ENUM("gradient", AT(compute.gradient), "auto", gradient_names, 0),
     ENUM("kernels", AT(compute.kernels), "auto", kernels_names, 0),
     END,
 };

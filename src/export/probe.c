@@ -27,10 +27,7 @@ static enum bt_err run(const struct bt_params *params, const float *weights, con
     struct bt_batch batch;
     struct bt_model *model = NULL;
     struct bt_arena measure = {0}, arena = {0};
-    bt_kernels_init(&compute.kernels, BT_CPU_AVX512);
-    compute.matmul = bt_matmul_onednn();
-    if (!compute.matmul)
-        compute.matmul = bt_matmul_portable(compute.kernels.level);
+    bt_compute_auto(&compute);
     bt_batch_carve(&batch, &measure, options->rows, options->seq);
     if (!bt_arena_init(&arena, measure.used))
         return bt_fail_nomem(diag);

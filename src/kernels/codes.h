@@ -13,7 +13,10 @@
 
 #include "base/cpu.h"
 
-/* y (m, n) = x (m, k) w (n, k)^T in codes; all rows are packed. */
+/* The longest row whose sum fits an int32: codes of at most 127 times 0, 1 or 2. */
+#define BT_CODES_MAX_K ((size_t)1 << 23)
+
+/* y (m, n) = x (m, k) w (n, k)^T in codes; all rows are packed. k is at most BT_CODES_MAX_K. */
 struct bt_codes_product {
     size_t m, n, k;
     const int8_t *codes; /* (m, k), -127 to 127 */

@@ -111,6 +111,12 @@ void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute 
         fixed_fwd(layer, compute, lambda, y, input);
         return;
     }
+    if (is_exact(layer, lambda) && compute->int8_forward) {
+        const struct bt_codes_product product = {n,         out,         in, input->codes, input->a, layer->t,
+                                                 *layer->s, layer->bias, y};
+        bt_codes_forward(compute->codes, &product);
+        return;
+    }
     if (is_exact(layer, lambda)) {
         const float *codes = input_operand(input, OPERAND_CODES, lambda);
         bt_weight_codes_float(we, layer->t, in * out);
@@ -124,13 +130,38 @@ void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute 
         compute->kernels.bias_fwd(y, layer->bias, n, out);
 }
 
+/* Both products on int16 codes of dy: with the ternary codes, and with the int8 codes of x, whose scales go into dy. */
+static void int16_bwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float *dx, bool add_dx,
+                      const float *dy, const struct bt_linear_input *input)
+{
+    const size_t n = input->n, in = layer->in, out = layer->out;
+    const struct bt_gradient_product to_x = {
+        .m = n, .n = in, .k = out, .dy = dy, .b = layer->t, .scale = *layer->s, .c = dx, .accumulate = add_dx};
+    const struct bt_gradient_product to_w = {.m = out,
+                                             .n = in,
+                                             .k = n,
+                                             .dy = dy,
+                                             .transposed = true,
+                                             .weight = input->a,
+                                             .b = input->codes,
+                                             .scale = 1.0f / 127.0f,
+                                             .c = layer->dw,
+                                             .accumulate = true};
+    bt_codes_gradient(compute->codes, &to_x);
+    bt_codes_gradient(compute->codes, &to_w);
+}
+
 void bt_bitlinear_bwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *dx,
                       bool add_dx, const float *dy, struct bt_linear_input *input, float *we)
 {
     const size_t n = input->n, in = layer->in, out = layer->out;
+    if (layer->dbias)
+        compute->kernels.bias_bwd(layer->dbias, dy, n, out);
+    if (is_exact(layer, lambda) && compute->int16_gradient) {
+        int16_bwd(layer, compute, dx, add_dx, dy, input);
+        return;
+    }
     const float *xe = effective_input(layer, input, lambda);
     bt_matmul_run(compute->matmul, BT_NN, n, in, out, dy, effective_weight(layer, lambda, we), dx, add_dx);
     bt_matmul_run(compute->matmul, BT_TN, out, in, n, dy, xe, layer->dw, true);
-    if (layer->dbias)
-        compute->kernels.bias_bwd(layer->dbias, dy, n, out);
 }

@@ -37,7 +37,8 @@ struct bt_train_state { /* every position and counter of a stage; saved as it st
     double first_eval_loss;        /* before the first update; NaN: none */
     double balance[BT_TERM_COUNT]; /* weights that were found for balanced terms (docs/numerics.md section 8); NaN */
     uint64_t metrics_bytes;        /* how long metrics.jsonl was */
-    char matmul[24], kernels[24];  /* what `auto` chose; a resume keeps it */
+    /* What `auto` chose; a resume keeps it. codes and gradient: "float32" or what runs on integers. */
+    char matmul[24], kernels[24], codes[24], gradient[24];
 };
 
 struct bt_checkpoint_source { /* all borrowed */

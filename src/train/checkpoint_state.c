@@ -49,6 +49,8 @@ static const struct field {
     FIELD(UINT, metrics_bytes),
     FIELD(TEXT, matmul),
     FIELD(TEXT, kernels),
+    FIELD(TEXT, codes),
+    FIELD(TEXT, gradient),
     BALANCE("balance_logits", BT_TERM_LOGITS),
     BALANCE("balance_hidden", BT_TERM_HIDDEN),
     BALANCE("balance_attention_relation", BT_TERM_RELATION),

@@ -4,6 +4,8 @@
  *
  *   kernels: auto     the best instruction set of the machine, matrix products by oneDNN where the build has it
  *                     and the machine is not one with AVX2 and no more, for which our own are faster
+ *   matmul: auto      at lambda = 1 on int8 codes with AVX2 or better: the same bits as float32, sooner
+ *   gradient: auto    float32 (docs/performance.md has what int16 costs and gives)
  *   kernels: LEVEL    at most that level, matrix products by our own kernels too */
 #ifndef BT_TRAIN_COMPUTE_CHOICE_H
 #define BT_TRAIN_COMPUTE_CHOICE_H
@@ -11,11 +13,13 @@
 #include "base/err.h"
 #include "config/train_config.h"
 #include "nn/compute.h"
+#include "train/checkpoint.h"
 
 void bt_compute_choose(const struct bt_train_config *config, struct bt_compute *compute);
 
-/* The choice that a checkpoint names ("avx2", "onednn"); BT_EINPUT when this machine or build does not have it. */
-enum bt_err bt_compute_restore(const char *kernels, const char *matmul, struct bt_compute *compute,
-                               struct bt_diag *diag);
+/* Writes the choice into a checkpoint's state by name. */
+void bt_compute_record(const struct bt_compute *compute, struct bt_train_state *state);
+/* The choice that a checkpoint names; BT_EINPUT when this machine or build does not have it. */
+enum bt_err bt_compute_restore(const struct bt_train_state *state, struct bt_compute *compute, struct bt_diag *diag);
 
 #endif

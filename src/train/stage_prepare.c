@@ -117,7 +117,7 @@ static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
     if (!err)
         err = same_files(s, files, count, diag);
     if (!err)
-        err = bt_compute_restore(t->state.kernels, t->state.matmul, &t->compute, diag);
+        err = bt_compute_restore(&t->state, &t->compute, diag);
     bt_data_files_free(files, count);
     return err;
 }
@@ -128,8 +128,7 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
         .best_loss = NAN, .last_loss = NAN, .last_eval_loss = NAN, .first_eval_loss = NAN, .last_eval_step = -1};
     for (int term = 0; term < BT_TERM_COUNT; term++)
         state->balance[term] = NAN;
-    snprintf(state->kernels, sizeof state->kernels, "%s", bt_cpu_level_name(compute->kernels.level));
-    snprintf(state->matmul, sizeof state->matmul, "%s", compute->matmul->name);
+    bt_compute_record(compute, state);
 }
 
 static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)

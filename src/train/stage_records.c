@@ -45,8 +45,9 @@ enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag)
                   s->config->activations == BT_ACTIVATIONS_INT8 ? "int8" : "none", "sub_norm", s->model->shape.sub_norm,
                   "model", text_or_null(s->model->path), "rows", (json_int_t)bt_rows_count(s->data.train),
                   "epoch_tokens", (json_int_t)bt_rows_tokens(s->data.train));
-    json_t *where = json_pack("{s:s, s:s, s:i, s:s}", "matmul", state->matmul, "kernels", state->kernels, "threads",
-                              omp_get_max_threads(), "version", s->run->options->version);
+    json_t *where = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "matmul", state->matmul, "codes", state->codes,
+                              "gradient", state->gradient, "kernels", state->kernels, "threads", omp_get_max_threads(),
+                              "version", s->run->options->version);
     return bt_metrics_write(s->metrics, joined(joined(record_head(s, "start", state->step), what), where), diag);
 }
 

@@ -117,8 +117,7 @@ int main(int argc, char **argv)
     if (!r.prompt || !r.tokens || bt_params_init(&params, &tiny_llama, &diag))
         return 2;
     omp_set_num_threads((int)r.threads);
-    bt_kernels_init(&compute.kernels, r.level);
-    compute.matmul = bt_matmul_portable(r.level);
+    bt_compute_init(&compute, r.level);
     int32_t *ids = malloc(r.prompt * sizeof *ids);
     float *logits = malloc(tiny_llama.vocab * sizeof *logits);
     if (!ids || !logits)

@@ -144,8 +144,6 @@ static void test_not_supported_yet(void **state)
         {"--set=stage2.early_stopping.enabled=true", "stage2.early_stopping.enabled"},
         {"--set=stage2.activation_checkpointing=true", "stage2.activation_checkpointing"},
         {"--set=logging.telemetry_interval=10", "logging.telemetry_interval"},
-        {"--set=compute.matmul=int8", "int8"},
-        {"--set=compute.gradient=int16", "int16"},
     };
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(sets); i++) {

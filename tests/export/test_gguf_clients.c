@@ -44,8 +44,7 @@ static float *our_logits(const char *path, bool int8, const int32_t *ids, size_t
     float *weights = bt_zalloc(params->total, sizeof *weights);
     float *logits = malloc(count * model->source->shape.vocab * sizeof *logits);
     assert_true(weights && logits);
-    bt_kernels_init(&compute.kernels, BT_CPU_AVX512);
-    compute.matmul = bt_matmul_portable(compute.kernels.level);
+    bt_compute_init(&compute, BT_CPU_AVX512);
     bt_batch_carve(&batch, &measure, 1, count);
     assert_true(bt_arena_init(&arena, measure.used));
     bt_batch_carve(&batch, &arena, 1, count);

@@ -9,16 +9,16 @@ size_t golden_computes(struct bt_compute *computes, size_t room)
     size_t count = 0;
     for (int level = BT_CPU_PORTABLE; level <= BT_CPU_AVX512; level++) {
         struct bt_compute compute;
-        bt_kernels_init(&compute.kernels, (enum bt_cpu_level)level);
+        bt_compute_init(&compute, (enum bt_cpu_level)level);
         if (compute.kernels.level != (enum bt_cpu_level)level)
             break;
-        compute.matmul = bt_matmul_portable((enum bt_cpu_level)level);
         assert_true(count < room);
         computes[count++] = compute;
     }
     if (bt_matmul_onednn()) {
         assert_true(count < room);
         computes[count] = computes[count - 1];
+        computes[count].int8_forward = false;
         computes[count++].matmul = bt_matmul_onednn();
     }
     return count;

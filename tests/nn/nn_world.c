@@ -196,8 +196,7 @@ void nn_world_init(struct nn_world *world, const struct bt_shape *shape, size_t 
     world->weights = calloc(world->params.total, sizeof(float));
     world->gradients = calloc(world->params.total, sizeof(float));
     assert_true(world->weights && world->gradients);
-    bt_kernels_init(&world->compute.kernels, BT_CPU_AVX512);
-    world->compute.matmul = bt_matmul_portable(world->compute.kernels.level);
+    bt_compute_init(&world->compute, BT_CPU_AVX512);
     fill_weights(world, seed);
     fill_batch(world, rows, seq, layout, seed);
 }
@@ -241,12 +240,14 @@ size_t nn_computes(struct bt_compute *computes)
 {
     const enum bt_cpu_level levels[] = {BT_CPU_PORTABLE, BT_CPU_AVX2, BT_CPU_AVX512};
     size_t count = 0;
-    for (size_t i = 0; i < BT_ARRAY_LEN(levels) && levels[i] <= bt_cpu_level(); i++, count++) {
-        bt_kernels_init(&computes[count].kernels, levels[i]);
-        computes[count].matmul = bt_matmul_portable(levels[i]);
-    }
+    for (size_t i = 0; i < BT_ARRAY_LEN(levels) && levels[i] <= bt_cpu_level(); i++)
+        for (int integers = 0; integers < 2; integers++, count++) {
+            bt_compute_init(&computes[count], levels[i]);
+            computes[count].int8_forward = integers;
+        }
     if (bt_matmul_onednn()) {
-        bt_kernels_init(&computes[count].kernels, BT_CPU_AVX512);
+        bt_compute_init(&computes[count], BT_CPU_AVX512);
+        computes[count].int8_forward = false;
         computes[count++].matmul = bt_matmul_onednn();
     }
     return count;

@@ -42,8 +42,9 @@ double nn_world_backward(struct nn_world *world, float lambda, float scale);
 
 void nn_fill_normal(float *out, size_t n, uint64_t seed, const char *purpose, double mean, double deviation);
 
-/* Every way of this machine and build: portable, vectorised, oneDNN. Returns how many were filled in. */
-enum { NN_MAX_COMPUTES = 4 };
+/* Every way of this machine and build: portable, vectorised, both in floats and in integers, oneDNN. Returns how many
+ * were filled in. */
+enum { NN_MAX_COMPUTES = 7 };
 size_t nn_computes(struct bt_compute *computes);
 
 #endif

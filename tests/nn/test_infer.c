@@ -275,7 +275,7 @@ static void rows_that_are_too_long_are_refused(void **state)
     struct bt_compute compute;
     struct bt_diag diag = {0};
     shape.ffn = (1u << 24) / 127 + 1;
-    bt_kernels_init(&compute.kernels, BT_CPU_PORTABLE);
+    bt_compute_init(&compute, BT_CPU_PORTABLE);
     TEST_OK(bt_params_init(&params, &shape, &diag), diag);
     assert_int_equal(bt_infer_create(&params, &options, bt_infer_flat_tensor, NULL, &compute, &engine, &diag),
                      BT_EINPUT);

@@ -90,6 +90,10 @@ static void bits_do_not_depend_on_threads(void **state)
         check_threads(&computes[i], false, 1.0f);
         check_threads(&computes[i], true, 0.5f);
         check_threads(&computes[i], true, 1.0f);
+        if (computes[i].int8_forward) {
+            computes[i].int16_gradient = true;
+            check_threads(&computes[i], true, 1.0f);
+        }
     }
     omp_set_num_threads(before);
 }

@@ -16,8 +16,7 @@ static struct bt_arena arena;
 static int setup(void **state)
 {
     (void)state;
-    bt_kernels_init(&compute.kernels, BT_CPU_AVX512);
-    compute.matmul = bt_matmul_portable(compute.kernels.level);
+    bt_compute_init(&compute, BT_CPU_AVX512);
     return bt_arena_init(&arena, (size_t)64 << 20) ? 0 : -1;
 }
 

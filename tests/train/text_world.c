@@ -29,8 +29,7 @@ void text_world_init(struct text_world *world)
     world->weights = calloc(world->params.total, sizeof *world->weights);
     assert_non_null(world->weights);
     bt_params_randomize(&world->params, world->weights, 11, 0.5);
-    bt_kernels_init(&world->compute.kernels, BT_CPU_AVX512);
-    world->compute.matmul = bt_matmul_portable(world->compute.kernels.level);
+    bt_compute_init(&world->compute, BT_CPU_AVX512);
     TEST_OK(bt_infer_create(&world->params, &options, bt_infer_flat_tensor, world->weights, &world->compute,
                             &world->engine, &diag),
             diag);

@@ -41,8 +41,7 @@ void trainer_world_init(struct trainer_world *world)
     world->start = calloc(world->params.total, sizeof(float));
     assert_true(world->weights && world->start);
     bt_params_randomize(&world->params, world->start, 7, 0.3);
-    bt_kernels_init(&world->compute.kernels, BT_CPU_AVX512);
-    world->compute.matmul = bt_matmul_portable(world->compute.kernels.level);
+    bt_compute_init(&world->compute, BT_CPU_AVX512);
 }
 
 void trainer_world_finish(struct trainer_world *world)
