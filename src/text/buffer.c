@@ -33,6 +33,8 @@ bool bt_buffer_put(struct bt_buffer *buffer, const char *bytes, size_t size)
 /* What is looked for is mostly one character, which memchr finds faster than memmem; memmem is linear for any. */
 const char *bt_find(const char *text, size_t size, const char *what, size_t what_size)
 {
+    if (size < what_size) /* an empty text may be NULL */
+        return NULL;
     const char *end = text + size;
     if (what_size > 4)
         return memmem(text, size, what, what_size);
