@@ -70,8 +70,8 @@ void BT_FN(hidden_loss)(double *loss, bt_real *ds, const bt_real *s, const bt_re
         if (used && i % seq >= (size_t)used[i / seq])
             loss[i] = 0.0;
         else if (type == BT_HIDDEN_MSE)
-            loss[i] = token_mse(ds + at, s + at, t + at, d, (double)scale);
+            loss[i] = token_mse(ds ? ds + at : NULL, s + at, t + at, d, (double)scale);
         else
-            loss[i] = token_unit(ds + at, s + at, t + at, d, type, (double)scale);
+            loss[i] = token_unit(ds ? ds + at : NULL, s + at, t + at, d, type, (double)scale);
     }
 }
