@@ -63,7 +63,7 @@ static char *read_all(FILE *file)
 /* Waits for the end, sending the signals that are asked for; false when it took too long and was killed. */
 static bool wait_for(pid_t child, const struct test_program *program, int *status, double *ret_elapsed)
 {
-    const double start = now_s(), limit = program->timeout_s > 0 ? program->timeout_s : 60;
+    const double start = now_s(), limit = program->timeout_s > 0 ? program->timeout_s : 600;
     for (;;) {
         const pid_t ended = waitpid(child, status, WNOHANG);
         assert_true(ended >= 0);

@@ -9,7 +9,7 @@ struct test_program {
     const char *const
         *env; /* "NAME=value" or, to remove it, "NAME"; NULL at the end; besides what the test has. May be NULL */
     const char *directory; /* to run in; NULL: where the test runs */
-    double timeout_s;      /* then it is killed and the test fails; 0: 60 seconds */
+    double timeout_s;      /* then it is killed and the test fails; 0: ten minutes */
     /* Asked every few milliseconds with the time since the start: a signal to send now, or 0. May be NULL. */
     int (*signal_now)(void *context, double elapsed_s);
     void *context;
