@@ -49,6 +49,8 @@ const char *bt_find(const char *text, size_t size, const char *what, size_t what
 bool bt_buffer_replace(struct bt_buffer *buffer, const char *text, size_t size, const char *from, size_t from_size,
                        const char *to, size_t to_size)
 {
+    if (size == 0) /* then it may be NULL */
+        return bt_buffer_reserve(buffer, 0);
     const char *end = text + size;
     for (;;) {
         const char *hit = bt_find(text, (size_t)(end - text), from, from_size);
