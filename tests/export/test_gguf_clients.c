@@ -611,7 +611,7 @@ int main(int argc, char **argv)
 {
     assert_int_equal(argc, 3);
     client = argv[1];
-    train = argv[2];
+    train = realpath(argv[2], NULL); /* it is started from another folder */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_cpp_computes_what_we_compute),
         cmocka_unit_test(perplexity_is_that_of_training),
