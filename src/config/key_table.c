@@ -264,7 +264,7 @@ enum { QUANTISATION_KEYS = 3 }; /* the first keys of stage 2, which stage 0 does
     SECTION("early_stopping", AT(early_stopping), early_stopping_keys, FLOW), \
     SECTION("optimizer", AT(optimizer), optimizer_keys, FLOW), \
     SECTION("scheduler", AT(scheduler), scheduler_keys, FLOW), \
-    BOOL("activation_checkpointing", AT(activation_checkpointing), "false", OFF_ONLY), \
+    BOOL("activation_checkpointing", AT(activation_checkpointing), "false", 0), \
     SECTION_OR_NULL("data", AT(data), AT(has_data), data_keys, BT_KEY_OVERLAY),
 /* clang-format on */
 static const struct bt_key train_stage_keys[] = {TRAIN_STAGE_KEYS END};

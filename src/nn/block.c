@@ -172,10 +172,10 @@ static void attention_branch_fwd(struct bt_block *block, const struct bt_block_c
     c->compute->kernels.add(s->x_mid, s->x_in, n * shape->hidden);
 }
 
-static void ffn_branch_fwd(struct bt_block *block, const struct bt_block_context *c, float *x_out)
+/* Up to the input of down_proj, which is returned. */
+static struct bt_linear_input ffn_branch_fwd(struct bt_block *block, const struct bt_block_context *c)
 {
     const struct bt_shape *shape = c->shape;
-    const struct bt_kernels *kernels = &c->compute->kernels;
     const size_t n = tokens_of(c);
     struct bt_block_saved *s = &block->saved;
     float *wide = c->scratch->wide;
@@ -186,19 +186,31 @@ static void ffn_branch_fwd(struct bt_block *block, const struct bt_block_context
     linear_fwd(&block->gate, c, s->gate, &h);
     linear_fwd(&block->up, c, s->up, &h);
 
-    kernels->glu_fwd(wide, s->gate, s->up, n * shape->ffn, shape->act);
+    c->compute->kernels.glu_fwd(wide, s->gate, s->up, n * shape->ffn, shape->act);
     if (shape->sub_norm)
         norm_fwd(&block->ffn_sub_norm, c, wide, s->ffn_rstd, wide, n, shape->ffn);
     struct bt_linear_input f = group_input(c, shape->ffn, s->f_codes, s->f_a, wide);
     bt_linear_input_begin(&f, c->lambda);
-    linear_fwd(&block->down, c, x_out, &f);
-    kernels->add(x_out, s->x_mid, n * shape->hidden);
+    return f;
+}
+
+/* All that is saved. What is left of the block is its last product, of which backward wants no more than the input. */
+static struct bt_linear_input save(struct bt_block *block, const struct bt_block_context *c)
+{
+    attention_branch_fwd(block, c);
+    return ffn_branch_fwd(block, c);
 }
 
 void bt_block_fwd(struct bt_block *block, const struct bt_block_context *c, float *x_out)
 {
-    attention_branch_fwd(block, c);
-    ffn_branch_fwd(block, c, x_out);
+    struct bt_linear_input f = save(block, c);
+    linear_fwd(&block->down, c, x_out, &f);
+    c->compute->kernels.add(x_out, block->saved.x_mid, tokens_of(c) * c->shape->hidden);
+}
+
+void bt_block_save_again(struct bt_block *block, const struct bt_block_context *c)
+{
+    save(block, c);
 }
 
 static void linear_bwd(const struct bt_bitlinear *layer, const struct bt_block_context *c, float *dx, bool add,

@@ -18,7 +18,7 @@ struct bt_norm { /* views */
     float *dgain; /* NULL in a model without gradients */
 };
 
-/* What forward saves for backward, one set a block. n = tokens. */
+/* What forward saves for backward: one set a block, or one for all but x_in (BT_KEEP_INPUTS). n = tokens. */
 struct bt_block_saved {
     float *x_in;                                   /* (n, hidden) the block's input */
     float *x_mid;                                  /* (n, hidden) after the attention's residual */
@@ -84,6 +84,8 @@ void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *a
 
 /* x_out (n, hidden) from block->saved.x_in, which the caller has filled; it overlaps nothing saved. */
 void bt_block_fwd(struct bt_block *block, const struct bt_block_context *context, float *x_out);
+/* What forward saves, once more and with the same bits, from the same x_in. */
+void bt_block_save_again(struct bt_block *block, const struct bt_block_context *context);
 /* dx (n, hidden): the gradient of the block's output, turned in place into that of its input. */
 void bt_block_bwd(struct bt_block *block, const struct bt_block_context *context, float *dx);
 

@@ -16,14 +16,14 @@ static size_t slice_rows(const struct bt_shape *shape, size_t n)
     return rows < n ? rows : n;
 }
 
-void bt_head_carve(struct bt_head *head, struct bt_arena *arena, const struct bt_shape *shape, size_t n, bool gradients)
+void bt_head_carve_scratch(struct bt_head *head, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
+                           bool gradients)
 {
     head->slice = slice_rows(shape, n);
     head->normed = bt_arena_take(arena, n, shape->hidden * sizeof(float));
     head->rstd = bt_arena_take(arena, n, sizeof(float));
     head->dnormed = gradients ? bt_arena_take(arena, n, shape->hidden * sizeof(float)) : NULL;
     head->logits = bt_arena_take(arena, head->slice, shape->vocab * sizeof(float));
-    head->loss = bt_arena_take(arena, n, sizeof(double));
 }
 
 static void final_norm(struct bt_head *head, const struct bt_head_context *c)

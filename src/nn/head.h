@@ -17,7 +17,7 @@ struct bt_head {    /* memory of the slices */
     float *rstd;    /* (n) */
     float *dnormed; /* (n, hidden); NULL without gradients */
     float *logits;  /* (slice, vocab) */
-    double *loss;   /* (n) */
+    double *loss;   /* (n); stays until the next pass */
 };
 
 struct bt_head_context { /* one pass; all borrowed */
@@ -31,8 +31,9 @@ struct bt_head_context { /* one pass; all borrowed */
     size_t n;
 };
 
-void bt_head_carve(struct bt_head *head, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
-                   bool gradients);
+/* What no one reads once a pass of the head is done: all but loss, which the caller provides. */
+void bt_head_carve_scratch(struct bt_head *head, struct bt_arena *arena, const struct bt_shape *shape, size_t n,
+                           bool gradients);
 /* Sum of the losses, in nats. */
 double bt_head_loss(struct bt_head *head, const struct bt_head_context *c);
 /* The same; dx (n, hidden) is overwritten with the gradient of scale * sum, dweight and the gain's gradient are added

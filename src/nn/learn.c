@@ -154,7 +154,7 @@ bool bt_model_learn(struct bt_model *m, const struct bt_batch *batch, float lamb
     for (size_t i = m->shape->layers; i-- > 0;) {
         if (terms[BT_TERM_HIDDEN])
             learn_hidden(m, i, batch, lesson, sums);
-        bt_block_bwd(&m->blocks[i], &context, m->dx);
+        bt_model_block_bwd(m, &context, i);
     }
     bt_model_embedding_bwd(m, batch);
     return terms[BT_TERM_LOGITS] || terms[BT_TERM_CROSS_ENTROPY];

@@ -82,7 +82,7 @@ struct bt_qkv bt_qkv_carve(struct bt_arena *arena, const struct bt_shape *shape,
 static void carve_saved(struct bt_model *m, struct bt_arena *arena, size_t n)
 {
     const struct bt_shape *shape = m->shape;
-    const bool all = m->options.gradients || m->options.keep == BT_KEEP_ALL;
+    const bool all = m->options.keep == BT_KEEP_ALL;
     float *turns[2] = {NULL, NULL};
     struct bt_block_saved saved = {0};
     for (size_t i = 0; i < shape->layers; i++) {
@@ -99,6 +99,22 @@ static void carve_saved(struct bt_model *m, struct bt_arena *arena, size_t n)
     m->x_last = take_floats(arena, n, shape->hidden);
 }
 
+/* The blocks' scratch and the head's lie in one place: the head begins when the blocks are through, and is done before
+ * they run backward. */
+static void carve_scratch(struct bt_model *m, struct bt_arena *arena, size_t n)
+{
+    const struct bt_model_options *options = &m->options;
+    const size_t begin = arena->used;
+    bt_block_scratch_carve(&m->scratch, arena, m->shape, n, options->gradients,
+                           options->ternary_weights || options->int8_activations);
+    const size_t end = arena->used;
+    if (options->headless)
+        return;
+    arena->used = begin;
+    bt_head_carve_scratch(&m->head, arena, m->shape, n, options->gradients);
+    arena->used = arena->used > end ? arena->used : end;
+}
+
 /* Sizes the arena (without a base) or lays the model out in it. */
 static void carve(struct bt_model *m, struct bt_arena *arena)
 {
@@ -110,10 +126,8 @@ static void carve(struct bt_model *m, struct bt_arena *arena)
     for (size_t i = 0; i < shape->layers; i++)
         carve_block(m, arena, m->blocks ? &m->blocks[i] : &measured, i);
     carve_saved(m, arena, n);
-    bt_block_scratch_carve(&m->scratch, arena, shape, n, m->options.gradients,
-                           m->options.ternary_weights || m->options.int8_activations);
-    if (!m->options.headless)
-        bt_head_carve(&m->head, arena, shape, n, m->options.gradients);
+    carve_scratch(m, arena, n);
+    m->head.loss = m->options.headless ? NULL : bt_arena_take(arena, n, sizeof(double));
     m->dx = m->options.gradients ? take_floats(arena, n, shape->hidden) : NULL;
     m->cosine = take_floats(arena, m->options.seq, half);
     m->sine = take_floats(arena, m->options.seq, half);
@@ -141,6 +155,7 @@ enum bt_err bt_model_create(const struct bt_params *params, const struct bt_mode
                             const float *weights, float *gradients, const struct bt_compute *compute,
                             struct bt_model **ret_model, struct bt_diag *diag)
 {
+    assert(!options->gradients || options->keep != BT_KEEP_LAST);
     const size_t size = bt_model_memory(params, options);
     const bool exact = options->ternary_weights && options->int8_activations;
     enum bt_err err = exact ? bt_bitlinear_check_exact(params->shape, diag) : BT_OK;
@@ -253,9 +268,17 @@ double bt_model_backward(struct bt_model *m, const struct bt_batch *batch, float
     bt_model_run(m, &context, batch, m->shape->layers);
     const double loss = bt_head_backward(&m->head, &head, scale, m->dx);
     for (size_t i = m->shape->layers; i-- > 0;)
-        bt_block_bwd(&m->blocks[i], &context, m->dx);
+        bt_model_block_bwd(m, &context, i);
     bt_model_embedding_bwd(m, batch);
     return loss;
+}
+
+void bt_model_block_bwd(struct bt_model *m, const struct bt_block_context *context, size_t i)
+{
+    /* What the blocks share still holds the last one's when backward begins. */
+    if (m->options.keep == BT_KEEP_INPUTS && i + 1 < m->shape->layers)
+        bt_block_save_again(&m->blocks[i], context);
+    bt_block_bwd(&m->blocks[i], context, m->dx);
 }
 
 void bt_model_embedding_bwd(struct bt_model *m, const struct bt_batch *batch)

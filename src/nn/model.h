@@ -20,17 +20,18 @@
 /* What is left of a forward when it is done. */
 enum bt_keep {
     BT_KEEP_ALL,    /* everything: what backward and bt_model_branch_squares want */
-    BT_KEEP_INPUTS, /* what bt_model_hidden gives; the blocks share all other buffers */
-    BT_KEEP_LAST,   /* only what goes into the final norm */
+    BT_KEEP_INPUTS, /* what bt_model_hidden gives; the blocks share all other buffers, and backward runs forward again
+                     * inside each block: less memory, more time, the same bits (activation checkpointing) */
+    BT_KEEP_LAST,   /* only what goes into the final norm; not with gradients */
 };
 
 struct bt_model_options {
     size_t rows, seq;     /* the largest batch; seq is also the number of RoPE positions */
     bool ternary_weights; /* linear layers are quantised (but for params' excluded ones) */
     bool int8_activations;
-    bool gradients;    /* false: forward only, no backward buffers */
-    enum bt_keep keep; /* with gradients: all */
-    bool keep_qkv;     /* q, k and v of the block qkv_layer stay, for bt_model_qkv */
+    bool gradients; /* false: forward only, no backward buffers */
+    enum bt_keep keep;
+    bool keep_qkv; /* q, k and v of the block qkv_layer stay, for bt_model_qkv */
     size_t qkv_layer;
     bool headless;                    /* forward only, and nothing behind the blocks is ever asked for */
     const struct bt_distill *distill; /* room for bt_model_learn with these terms; NULL: none. Borrowed */

@@ -46,6 +46,8 @@ void bt_model_run(struct bt_model *model, const struct bt_block_context *context
                   size_t blocks);
 /* The input of block i, or of the final norm for i = layers. */
 float *bt_model_block_input(const struct bt_model *model, size_t i);
+/* dx: the gradient of block i's output, turned into that of its input. After those of the blocks behind it. */
+void bt_model_block_bwd(struct bt_model *model, const struct bt_block_context *context, size_t i);
 /* From the gradient of the first block's input, in dx. */
 void bt_model_embedding_bwd(struct bt_model *model, const struct bt_batch *batch);
 

@@ -15,6 +15,7 @@ static struct bt_model_options model_options(const struct bt_cfg_train_stage *co
                                      .ternary_weights = config->weights == BT_WEIGHTS_TERNARY,
                                      .int8_activations = config->activations == BT_ACTIVATIONS_INT8,
                                      .gradients = true,
+                                     .keep = config->activation_checkpointing ? BT_KEEP_INPUTS : BT_KEEP_ALL,
                                      .keep_qkv = relations,
                                      .qkv_layer = relations ? teaching->layer : 0,
                                      .distill = teaching ? &teaching->distill : NULL};

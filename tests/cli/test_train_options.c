@@ -142,7 +142,6 @@ static void test_not_supported_yet(void **state)
     static const char *const sets[][2] = {
         {"--set=stage2.zclip.enabled=true", "stage2.zclip.enabled"},
         {"--set=stage2.early_stopping.enabled=true", "stage2.early_stopping.enabled"},
-        {"--set=stage2.activation_checkpointing=true", "stage2.activation_checkpointing"},
         {"--set=logging.telemetry_interval=10", "logging.telemetry_interval"},
     };
     (void)state;

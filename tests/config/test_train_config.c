@@ -355,8 +355,6 @@ static void bad_lines_are_refused_with_their_place(void **state)
          "run.yaml:8:24: stage2.zclip.z_threshold: found the number 0, expected a number above 0"},
         {"  early_stopping: {enabled: true}\n",
          "run.yaml:8:29: stage2.early_stopping.enabled: true is not supported yet"},
-        {"  activation_checkpointing: true\n",
-         "run.yaml:8:29: stage2.activation_checkpointing: true is not supported yet"},
         {"logging: {telemetry_interval: 100}\n",
          "run.yaml:8:31: logging.telemetry_interval: the number 100 is not supported yet"},
         {"compute: {matmul: bf16}\n",

@@ -81,7 +81,8 @@ static void compare_terms(const json_t *info, const struct lesson *l, const doub
     assert_true(fabs(loss - golden_number(info, "loss")) <= TOLERANCE * fabs(loss));
 }
 
-static void run_case(const char *folder, const struct bt_compute *compute)
+/* keep: of the student. */
+static void run_case(const char *folder, const struct bt_compute *compute, enum bt_keep keep)
 {
     struct bt_diag diag = {0};
     struct bt_safetensors *want = NULL;
@@ -96,6 +97,7 @@ static void run_case(const char *folder, const struct bt_compute *compute)
 
     TEST_OK(bt_safetensors_open(test_format("%s/expect.safetensors", folder), &want, &diag), diag);
     golden_model_open_as(&teacher, test_format("%s/teacher", folder), compute, &options);
+    options.keep = keep;
     options.distill = &l.distill;
     options.gradients = options.ternary_weights = options.int8_activations = true;
     golden_model_open_as(&student, test_format("%s/model", folder), compute, &options);
@@ -131,8 +133,9 @@ static void test_case(void **state)
     for (size_t i = 0; i < count; i++) {
         print_message("%s: %s kernels, %s products\n", (const char *)*state,
                       bt_cpu_level_name(computes[i].kernels.level), computes[i].matmul->name);
-        run_case(folder, &computes[i]);
+        run_case(folder, &computes[i], BT_KEEP_ALL);
     }
+    run_case(folder, &computes[0], BT_KEEP_INPUTS);
 }
 
 int main(void)

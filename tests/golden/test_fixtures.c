@@ -31,7 +31,7 @@ static void compare_hidden(const struct golden_model *g, const struct bt_safeten
     }
 }
 
-static void run_case(const char *folder, const struct bt_compute *compute)
+static void run_case(const char *folder, const struct bt_compute *compute, enum bt_keep keep)
 {
     struct bt_diag diag = {0};
     struct bt_safetensors *want = NULL;
@@ -44,7 +44,13 @@ static void run_case(const char *folder, const struct bt_compute *compute)
     const size_t n = batch.rows * batch.seq;
 
     TEST_OK(bt_safetensors_open(test_format("%s/expect.safetensors", folder), &want, &diag), diag);
-    golden_model_open(&g, test_format("%s/model", folder), compute, batch.rows, batch.seq, ternary, int8);
+    const struct bt_model_options options = {.rows = batch.rows,
+                                             .seq = batch.seq,
+                                             .ternary_weights = ternary,
+                                             .int8_activations = int8,
+                                             .gradients = true,
+                                             .keep = keep};
+    golden_model_open_as(&g, test_format("%s/model", folder), compute, &options);
     const size_t vocab = g.loaded->shape.vocab;
     float *logits = malloc(n * vocab * sizeof(float));
     assert_non_null(logits);
@@ -76,8 +82,9 @@ static void test_case(void **state)
     for (size_t i = 0; i < count; i++) {
         print_message("%s: %s kernels, %s products\n", (const char *)*state,
                       bt_cpu_level_name(computes[i].kernels.level), computes[i].matmul->name);
-        run_case(folder, &computes[i]);
+        run_case(folder, &computes[i], BT_KEEP_ALL);
     }
+    run_case(folder, &computes[0], BT_KEEP_INPUTS);
 }
 
 int main(void)

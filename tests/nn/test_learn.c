@@ -59,6 +59,7 @@ static void open_world(struct lesson_world *w, struct bt_distill distill, bool q
         .rows = rows, .seq = seq, .keep = BT_KEEP_INPUTS, .keep_qkv = true, .qkv_layer = 1};
     struct bt_model_options of_student = of_teacher;
     of_student.gradients = true;
+    of_student.keep = BT_KEEP_ALL;
     of_student.ternary_weights = of_student.int8_activations = quantised;
     of_student.distill = &w->distill;
     w->teacher.model = make(&w->teacher, &of_teacher);
@@ -305,6 +306,42 @@ static void any_number_of_threads(void **state)
     close_world(&w);
 }
 
+/* A student that keeps the inputs of its blocks alone: the terms read those, and q, k and v of any one block. */
+static void a_student_that_runs_forward_again_learns_the_same(void **state)
+{
+    struct lesson_world w;
+    double want[BT_TERM_COUNT], sums[BT_TERM_COUNT];
+    (void)state;
+    open_world(&w, every_term(BT_HIDDEN_MSE_NORMALIZED, 3), true, NN_PACKED);
+    const size_t bytes = w.student.params.total * sizeof(float);
+    struct bt_model_options options = {.rows = 2,
+                                       .seq = 16,
+                                       .ternary_weights = true,
+                                       .int8_activations = true,
+                                       .gradients = true,
+                                       .keep_qkv = true,
+                                       .distill = &w.distill};
+    float *gradients = malloc(bytes);
+    assert_non_null(gradients);
+    for (int i = 0; i < 8; i++) {
+        w.distill.split_heads = i & 1 ? 3 : 0;
+        options.qkv_layer = i & 2 ? 1 : 0;
+        const float lambda = i & 4 ? 1.0f : 0.5f;
+        for (int keep = BT_KEEP_ALL; keep <= BT_KEEP_INPUTS; keep++) {
+            options.keep = (enum bt_keep)keep;
+            bt_model_destroy(w.student.model);
+            w.student.model = make(&w.student, &options);
+            learn(&w, lambda, scales, keep == BT_KEEP_ALL ? want : sums);
+            if (keep == BT_KEEP_ALL)
+                memcpy(gradients, w.student.gradients, bytes);
+        }
+        assert_memory_equal(sums, want, sizeof sums);
+        assert_memory_equal(w.student.gradients, gradients, bytes);
+    }
+    free(gradients);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +352,7 @@ int main(void)
         cmocka_unit_test(documents_do_not_leak),
         cmocka_unit_test(a_lean_teacher_is_the_same),
         cmocka_unit_test(any_number_of_threads),
+        cmocka_unit_test(a_student_that_runs_forward_again_learns_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -436,6 +436,30 @@ static void a_run_that_was_cut_ends_with_the_same_bits(void **state)
     }
 }
 
+/* Through the warm-up, with accumulation; the second run on another number of threads. */
+static void activation_checkpointing_changes_no_bit(void **state)
+{
+    (void)state;
+    const int threads = omp_get_max_threads();
+    struct trainer_world world;
+    two_sources(&world);
+    world.config.gradient_accumulation_steps = 2;
+    struct bt_trainer *t = trainer_world_start(&world, 12);
+    const struct bt_update_report want = trainer_world_run(t, 12);
+    struct buffers plain = buffers_of(t);
+    bt_trainer_destroy(t);
+    world.config.activation_checkpointing = true;
+    omp_set_num_threads(3);
+    t = trainer_world_start(&world, 12);
+    const struct bt_update_report got = trainer_world_run(t, 12);
+    omp_set_num_threads(threads);
+    assert_true(got.loss == want.loss && got.grad_norm == want.grad_norm);
+    assert_true(same_buffers(&plain, t));
+    bt_trainer_destroy(t);
+    buffers_free(&plain);
+    trainer_world_finish(&world);
+}
+
 /* Over the ends of epochs too, and from the first update on. */
 static void an_update_allocates_nothing(void **state)
 {
@@ -493,6 +517,9 @@ static void memory_is_known_before(void **state)
     assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ, NULL),
                      t->arena.size + bt_model_memory(&world.params, &options));
     assert_true(t->arena.size >= 3 * world.params.total * sizeof(float));
+    world.config.activation_checkpointing = true;
+    assert_true(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ, NULL) <
+                t->arena.size + bt_model_memory(&world.params, &options));
     world.config.batch_size = INT64_MAX;
     assert_int_equal(bt_trainer_memory(&world.params, &world.config, WORLD_SEQ, NULL), 0);
     world.config.batch_size = 2;
@@ -531,6 +558,7 @@ int main(void)
         cmocka_unit_test(sources_add_up),
         cmocka_unit_test(one_source_has_the_loss_of_the_update),
         cmocka_unit_test(a_run_that_was_cut_ends_with_the_same_bits),
+        cmocka_unit_test(activation_checkpointing_changes_no_bit),
         cmocka_unit_test(an_update_allocates_nothing),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(memory_is_known_before),
