@@ -107,27 +107,6 @@ static void full_row(double *ce, double *kl, bt_real *z, bt_real *t, size_t labe
     z[label] -= l->label_scale;
 }
 
-/* A row that has no label. */
-static void empty_row(double *ce, double *kl, bt_real *z, size_t vocab)
-{
-    *ce = *kl = 0.0;
-    for (size_t i = 0; i < vocab; i++)
-        z[i] = 0;
-}
-
-void BT_FN(teacher_logits)(double *ce, double *kl, bt_real *logits, bt_real *teacher, const int32_t *labels, size_t n,
-                           size_t vocab, const struct bt_logit_loss *l)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++) {
-        bt_real *z = logits + i * vocab;
-        if (labels[i] == BT_IGNORE_LABEL)
-            empty_row(&ce[i], &kl[i], z, vocab);
-        else
-            full_row(&ce[i], &kl[i], z, teacher + i * vocab, (size_t)labels[i], vocab, l);
-    }
-}
-
 /* The ids that are kept of one row, with both sides' mass. */
 struct kept {
     const int32_t *ids;
@@ -216,15 +195,38 @@ static void top_row(double *ce, double *kl, bt_real *z, const struct bt_top_rows
     z[label] -= l->label_scale;
 }
 
-void BT_FN(teacher_top)(double *ce, double *kl, bt_real *logits, const struct bt_top_rows *top, const int32_t *labels,
-                        size_t n, size_t vocab, const struct bt_logit_loss *l)
+/* A row that has no label. */
+static void empty_row(double *ce, double *kl, bt_real *z, size_t vocab)
+{
+    *ce = *kl = 0.0;
+    for (size_t i = 0; i < vocab; i++)
+        z[i] = 0;
+}
+
+/* The teacher is `teacher` (n, vocab) or, where that is NULL, `top`. */
+static void all_rows(double *ce, double *kl, bt_real *logits, bt_real *teacher, const struct bt_top_rows *top,
+                     const int32_t *labels, size_t n, size_t vocab, const struct bt_logit_loss *l)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) {
         bt_real *z = logits + i * vocab;
         if (labels[i] == BT_IGNORE_LABEL)
             empty_row(&ce[i], &kl[i], z, vocab);
+        else if (teacher)
+            full_row(&ce[i], &kl[i], z, teacher + i * vocab, (size_t)labels[i], vocab, l);
         else
             top_row(&ce[i], &kl[i], z, top, i, (size_t)labels[i], vocab, l);
     }
+}
+
+void BT_FN(teacher_logits)(double *ce, double *kl, bt_real *logits, bt_real *teacher, const int32_t *labels, size_t n,
+                           size_t vocab, const struct bt_logit_loss *l)
+{
+    all_rows(ce, kl, logits, teacher, NULL, labels, n, vocab, l);
+}
+
+void BT_FN(teacher_top)(double *ce, double *kl, bt_real *logits, const struct bt_top_rows *top, const int32_t *labels,
+                        size_t n, size_t vocab, const struct bt_logit_loss *l)
+{
+    all_rows(ce, kl, logits, NULL, top, labels, n, vocab, l);
 }
