@@ -51,17 +51,31 @@ BT_INLINE bt_ints bt_dot_shorts(bt_ints b, bt_ints a)
 /* A sum of this many bt_dot_bytes, 508 at most each, fits an int16. */
 #define BT_BYTES_RUN 64
 
-BT_INLINE void bt_clear_sums(int32_t *sums)
+/* Unit p of the columns of a panel. */
+BT_INLINE void bt_load_unit(bt_ints lanes[BT_TILE_VECTORS], const int32_t *b, size_t p)
 {
-    for (size_t i = 0; i < BT_TILE_ROWS * BT_TILE_LANES; i++)
-        sums[i] = 0;
+    BT_UNROLL
+    for (int v = 0; v < BT_TILE_VECTORS; v++)
+        lanes[v] = *(const bt_ints *)(b + p * BT_TILE_LANES + (size_t)v * BT_VECTOR_BYTES / 4);
+}
+
+/* Unit p of row r of a group, in every lane. */
+BT_INLINE bt_ints bt_broadcast_unit(const int32_t *a, size_t p, int r)
+{
+    return (bt_ints){0} + a[p * BT_TILE_ROWS + (size_t)r];
+}
+
+/* Where vector v of row r lies in the sums of a tile. */
+BT_INLINE bt_ints *bt_sums_at(int32_t *sums, int r, int v)
+{
+    return (bt_ints *)(sums + r * (int)BT_TILE_LANES + v * BT_VECTOR_BYTES / 4);
 }
 
 /* sums (BT_TILE_ROWS, BT_TILE_LANES) = a b over `depth` units of int8 codes a and bytes 0 to 2 of b. */
 BT_INLINE void bt_tile_bytes(int32_t *sums, const int32_t *a, const int32_t *b, size_t depth)
 {
     const bt_ints ones = (bt_ints)((bt_shorts){0} + 1);
-    bt_clear_sums(sums);
+    memset(sums, 0, BT_TILE_ROWS * BT_TILE_LANES * sizeof *sums);
     for (size_t from = 0; from < depth; from += BT_BYTES_RUN) {
         const size_t to = depth - from < BT_BYTES_RUN ? depth : from + BT_BYTES_RUN;
         bt_shorts part[BT_TILE_ROWS][BT_TILE_VECTORS];
@@ -73,12 +87,10 @@ BT_INLINE void bt_tile_bytes(int32_t *sums, const int32_t *a, const int32_t *b, 
         }
         for (size_t p = from; p < to; p++) {
             bt_ints lanes[BT_TILE_VECTORS];
-            BT_UNROLL
-            for (int v = 0; v < BT_TILE_VECTORS; v++)
-                lanes[v] = *(const bt_ints *)(b + p * BT_TILE_LANES + (size_t)v * BT_VECTOR_BYTES / 4);
+            bt_load_unit(lanes, b, p);
             BT_UNROLL
             for (int r = 0; r < BT_TILE_ROWS; r++) {
-                const bt_ints x = (bt_ints){0} + a[p * BT_TILE_ROWS + (size_t)r];
+                const bt_ints x = bt_broadcast_unit(a, p, r);
                 BT_UNROLL
                 for (int v = 0; v < BT_TILE_VECTORS; v++)
                     part[r][v] += bt_dot_bytes(lanes[v], x);
@@ -88,8 +100,7 @@ BT_INLINE void bt_tile_bytes(int32_t *sums, const int32_t *a, const int32_t *b, 
         for (int r = 0; r < BT_TILE_ROWS; r++) {
             BT_UNROLL
             for (int v = 0; v < BT_TILE_VECTORS; v++)
-                *(bt_ints *)(sums + r * (int)BT_TILE_LANES + v * BT_VECTOR_BYTES / 4) +=
-                    bt_dot_shorts((bt_ints)part[r][v], ones);
+                *bt_sums_at(sums, r, v) += bt_dot_shorts((bt_ints)part[r][v], ones);
         }
     }
 }
@@ -106,12 +117,10 @@ BT_INLINE void bt_tile_shorts(int32_t *sums, const int32_t *a, const int32_t *b,
     }
     for (size_t p = 0; p < depth; p++) {
         bt_ints lanes[BT_TILE_VECTORS];
-        BT_UNROLL
-        for (int v = 0; v < BT_TILE_VECTORS; v++)
-            lanes[v] = *(const bt_ints *)(b + p * BT_TILE_LANES + (size_t)v * BT_VECTOR_BYTES / 4);
+        bt_load_unit(lanes, b, p);
         BT_UNROLL
         for (int r = 0; r < BT_TILE_ROWS; r++) {
-            const bt_ints x = (bt_ints){0} + a[p * BT_TILE_ROWS + (size_t)r];
+            const bt_ints x = bt_broadcast_unit(a, p, r);
             BT_UNROLL
             for (int v = 0; v < BT_TILE_VECTORS; v++)
                 sum[r][v] += bt_dot_shorts(lanes[v], x);
@@ -121,7 +130,7 @@ BT_INLINE void bt_tile_shorts(int32_t *sums, const int32_t *a, const int32_t *b,
     for (int r = 0; r < BT_TILE_ROWS; r++) {
         BT_UNROLL
         for (int v = 0; v < BT_TILE_VECTORS; v++)
-            *(bt_ints *)(sums + r * (int)BT_TILE_LANES + v * BT_VECTOR_BYTES / 4) = sum[r][v];
+            *bt_sums_at(sums, r, v) = sum[r][v];
     }
 }
 
