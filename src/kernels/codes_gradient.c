@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kernels/int_tile.h"
+#include "kernels/rounding.h"
 
 enum {
     DEPTH = BT_GRADIENT_STRIP,
@@ -17,26 +18,14 @@ struct strip {
     size_t p0, depth, units; /* units of two, the last one filled up with zeros */
 };
 
-/* Ties to even, |x| < 2^22: one instruction everywhere. */
-BT_INLINE int16_t code_of(float x)
+static int16_t code_of(float x)
 {
-    const float shift = 12582912.0f; /* 1.5 * 2^23 */
-    return (int16_t)(int32_t)((x + shift) - shift);
+    return (int16_t)(int32_t)bt_round_even(x);
 }
 
-/* The largest |x| where it is finite, else NaN or infinity: the bits of floats without sign are in their order. */
-BT_INLINE int32_t magnitude(float x)
+static float at_least_smallest(float h)
 {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffff;
-}
-
-static float scale_of(int32_t most)
-{
-    float h;
-    memcpy(&h, &most, sizeof h);
-    return h < SMALLEST ? SMALLEST : h;
+    return h < SMALLEST ? SMALLEST : h; /* NaN stays */
 }
 
 /* 0 for a row that is not finite: its codes are zeros and its scale makes NaN of them. */
@@ -52,11 +41,7 @@ static void code_rows(int16_t *codes, float *h, const struct bt_gradient_product
     for (size_t r = 0; r < height; r++) {
         const float *row = p->dy + (i + r) * p->k + s->p0;
         int16_t *to = codes + r * 2 * s->units;
-        int32_t most = 0;
-#pragma omp simd reduction(max : most)
-        for (size_t x = 0; x < s->depth; x++)
-            most = magnitude(row[x]) > most ? magnitude(row[x]) : most;
-        h[r] = scale_of(most);
+        h[r] = at_least_smallest(bt_largest(row, s->depth));
         const float inverse = inverse_of(h[r]);
         if (inverse == 0.0f) {
             memset(to, 0, 2 * s->units * sizeof *to);
@@ -86,12 +71,12 @@ static void column_scales(float *h, const struct bt_gradient_product *p, const s
         const float *row = p->dy + (s->p0 + x) * p->m + i, weight = p->weight ? p->weight[s->p0 + x] : 1.0f;
 #pragma omp simd
         for (size_t c = 0; c < height; c++) {
-            const int32_t bits = magnitude(row[c] * weight);
+            const int32_t bits = bt_magnitude(row[c] * weight);
             most[c] = bits > most[c] ? bits : most[c];
         }
     }
     for (size_t c = 0; c < height; c++)
-        h[c] = scale_of(most[c]);
+        h[c] = at_least_smallest(bt_from_magnitude(most[c]));
 }
 
 /* Codes of two rows of dy (k, m), which are one unit of k; the second row is NULL where there is none. */

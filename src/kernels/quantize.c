@@ -6,20 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#include "base/minmax.h"
+#include "kernels/rounding.h"
 
 /* The smallest scale: a row or a tensor of zeros has one, too. */
 #define SMALLEST_SCALE 1e-5f
 
 /* Elements to a piece of work. */
 enum { PIECE = 16384 };
-
-/* Ties to even; |x| < 2^22. The sum has no bits for a fraction, and unlike rintf it is one instruction everywhere. */
-static inline float round_even(float x)
-{
-    const float shift = 12582912.0f; /* 1.5 * 2^23 */
-    return (x + shift) - shift;
-}
 
 /* Element i belongs to lane i % 16: the order of the sum does not hang on the instruction set. */
 static double sum_abs(const float *w, size_t n)
@@ -45,11 +39,11 @@ float bt_weight_scale(const float *w, size_t n)
     double sum[GATHER], total = 0.0;
     const size_t blocks = (n + BLOCK - 1) / BLOCK;
     for (size_t first = 0; first < blocks; first += GATHER) {
-        const size_t count = MIN((size_t)GATHER, blocks - first);
+        const size_t count = BT_MIN((size_t)GATHER, blocks - first);
 #pragma omp parallel for schedule(static)
         for (size_t b = 0; b < count; b++) {
             const size_t at = (first + b) * BLOCK;
-            sum[b] = sum_abs(w + at, MIN((size_t)BLOCK, n - at));
+            sum[b] = sum_abs(w + at, BT_MIN((size_t)BLOCK, n - at));
         }
         for (size_t b = 0; b < count; b++)
             total += sum[b];
@@ -66,7 +60,7 @@ static void weight_codes(int8_t *t, const float *w, size_t n, float inverse)
         float x = w[i] * inverse;
         x = x < 1.0f ? x : 1.0f;
         x = x > -1.0f ? x : -1.0f;
-        t[i] = (int8_t)(int32_t)round_even(x);
+        t[i] = (int8_t)(int32_t)bt_round_even(x);
     }
 }
 
@@ -75,7 +69,7 @@ void bt_weight_codes(int8_t *t, const float *w, size_t n, float s)
     const float inverse = 1.0f / s;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i += PIECE)
-        weight_codes(t + i, w + i, MIN((size_t)PIECE, n - i), inverse);
+        weight_codes(t + i, w + i, BT_MIN((size_t)PIECE, n - i), inverse);
 }
 
 static void codes_float(float *out, const int8_t *codes, size_t n)
@@ -104,29 +98,12 @@ void bt_weight_mix(float *out, const float *w, const int8_t *t, size_t n, float 
         out[i] = w[i] + lambda * ((float)t[i] * s - w[i]);
 }
 
-/* The largest |x|. As integers, the bits of floats without sign are in the order of their values, infinity and NaN
- * last: a NaN comes through, which a maximum of floats does not promise. */
-static float largest(const float *x, size_t d)
-{
-    int32_t most = 0;
-#pragma omp simd reduction(max : most)
-    for (size_t i = 0; i < d; i++) {
-        int32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bits &= 0x7fffffff;
-        most = bits > most ? bits : most;
-    }
-    float value;
-    memcpy(&value, &most, sizeof value);
-    return value;
-}
-
 /* |x| * inverse is at most 127 (1 + 2^-22) and rounds to 127: the clamp of the formula never acts. */
 static void row_codes(int8_t *codes, const float *x, size_t d, float inverse)
 {
 #pragma omp simd
     for (size_t i = 0; i < d; i++) {
-        codes[i] = (int8_t)(int32_t)round_even(x[i] * inverse);
+        codes[i] = (int8_t)(int32_t)bt_round_even(x[i] * inverse);
     }
 }
 
@@ -134,7 +111,7 @@ void bt_activation_codes(int8_t *codes, float *a, const float *x, size_t rows, s
 {
 #pragma omp parallel for schedule(static) if (rows > 1)
     for (size_t r = 0; r < rows; r++) {
-        const float most = largest(x + r * d, d);
+        const float most = bt_largest(x + r * d, d);
         a[r] = most < SMALLEST_SCALE ? SMALLEST_SCALE : most;
         if (isfinite(a[r]))
             row_codes(codes + r * d, x + r * d, d, 127.0f / a[r]);
