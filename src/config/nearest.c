@@ -2,12 +2,9 @@
 
 #include <string.h>
 
-#define MAX_LENGTH 64
+#include "base/minmax.h"
 
-static unsigned smaller(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
+#define MAX_LENGTH 64
 
 unsigned bt_edit_distance(const char *a, const char *b)
 {
@@ -22,10 +19,10 @@ unsigned bt_edit_distance(const char *a, const char *b)
         const unsigned *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= nb; j++) {
-            now[j] = smaller(above[j], now[j - 1]) + 1;
-            now[j] = smaller(now[j], above[j - 1] + (a[i - 1] != b[j - 1]));
+            now[j] = BT_MIN(above[j], now[j - 1]) + 1;
+            now[j] = BT_MIN(now[j], above[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smaller(now[j], two_above[j - 2] + 1);
+                now[j] = BT_MIN(now[j], two_above[j - 2] + 1);
         }
     }
     return rows[na % 3][nb];

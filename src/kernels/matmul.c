@@ -1,26 +1,22 @@
 /* kernels/matmul.c - whole products, and the choice among the project's own implementations. */
 #include "kernels/matmul.h"
 
+#include "kernels/instances.h"
 #include "kernels/tiles.h"
 #include "kernels/variant.h"
 
-static const struct bt_matmul portable[] = {
-    [BT_CPU_PORTABLE] = {"portable", bt_gemm_portable, true},
-#ifdef BT_HAVE_AVX2
-    [BT_CPU_AVX2] = {"portable-avx2", bt_gemm_avx2, true},
-#endif
-#ifdef BT_HAVE_AVX512
-    [BT_CPU_AVX512] = {"portable-avx512", bt_gemm_avx512, true},
-#endif
-};
-
 const struct bt_matmul *bt_matmul_portable(enum bt_cpu_level level)
 {
-    const enum bt_cpu_level machine = bt_cpu_level();
-    size_t at = (size_t)BT_MIN(level, machine);
-    while (at > 0 && (at >= sizeof portable / sizeof *portable || !portable[at].gemm))
-        at--;
-    return &portable[at];
+    static const struct bt_matmul portable[] = {
+        [BT_CPU_PORTABLE] = {"portable", bt_gemm_portable, true},
+#ifdef BT_HAVE_AVX2
+        [BT_CPU_AVX2] = {"portable-avx2", bt_gemm_avx2, true},
+#endif
+#ifdef BT_HAVE_AVX512
+        [BT_CPU_AVX512] = {"portable-avx512", bt_gemm_avx512, true},
+#endif
+    };
+    return &portable[bt_instance_level(level)];
 }
 
 struct product {
@@ -32,8 +28,9 @@ struct product {
     bool accumulate;
 };
 
-static void run_tile(const struct product *p, struct bt_tile_place at)
+static void run_tile(const void *product, struct bt_tile_place at)
 {
+    const struct product *p = product;
     const size_t lda = p->kind == BT_TN ? p->m : p->k, ldb = p->kind == BT_NT ? p->k : p->n;
     const float *a = p->a + (p->kind == BT_TN ? at.i : at.i * lda);
     const float *b = p->b + (p->kind == BT_NT ? at.j * ldb : at.j);
@@ -43,11 +40,7 @@ static void run_tile(const struct product *p, struct bt_tile_place at)
 void bt_matmul_run(const struct bt_matmul *matmul, enum bt_product kind, size_t m, size_t n, size_t k, const float *a,
                    const float *b, float *c, bool accumulate)
 {
-    if (m == 0 || n == 0)
-        return;
     const struct product p = {matmul, kind, m, n, k, a, b, c, accumulate};
     const struct bt_tiles tiles = matmul->free_tiles ? bt_tiles_free(m, n, k) : bt_tiles_fixed(m, n, k);
-#pragma omp parallel for schedule(dynamic) if (tiles.count > 1)
-    for (size_t t = 0; t < tiles.count; t++)
-        run_tile(&p, bt_tile_place(&tiles, t));
+    bt_tiles_run(&tiles, run_tile, &p);
 }

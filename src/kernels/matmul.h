@@ -1,8 +1,9 @@
 /* kernels/matmul.h - dense float32 matrix products behind one small interface.
  *
- * A product is cut into output tiles that depend on its shape alone; each tile is one single-threaded call of an
- * implementation inside our own parallel loop, and a sum over k is never split by thread count: the same bits for any
- * number of threads. (A threaded library product is not: its split of k moves with the thread count.) */
+ * A product is cut into output tiles, each one single-threaded call of an implementation inside our own parallel loop.
+ * Tiles depend on the shape alone unless every element has the same bits in any tile, and a sum over k is never split:
+ * the same bits for any number of threads. (A threaded library product is not: its split of k moves with their
+ * number.) */
 #ifndef BT_KERNELS_MATMUL_H
 #define BT_KERNELS_MATMUL_H
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/minmax.h"
+#include "kernels/instances.h"
 #include "kernels/panels_variant.h"
-
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 static size_t width_of(enum bt_panel_format format)
 {
@@ -57,7 +57,7 @@ void bt_panels_pack(void *panels, float *scales, enum bt_panel_format format, co
     for (size_t p = 0; p < panel_count(out); p++) {
         unsigned char *panel = (unsigned char *)panels + p * bytes;
         memset(panel, 0, bytes);
-        for (size_t o = p * BT_PANEL; o < MIN(out, (p + 1) * BT_PANEL); o++) {
+        for (size_t o = p * BT_PANEL; o < BT_MIN(out, (p + 1) * BT_PANEL); o++) {
             const float scale = format == BT_PANEL_INT8 ? scale_of(w + o * in, in) : 1.0f;
             if (format == BT_PANEL_INT8)
                 scales[o] = scale;
@@ -77,20 +77,6 @@ bool bt_all_bf16(const float *w, size_t n)
     return low == 0;
 }
 
-static bt_panel_rows_fn *rows_fn(enum bt_cpu_level level)
-{
-#ifdef BT_HAVE_AVX512
-    if (level >= BT_CPU_AVX512)
-        return bt_panel_rows_avx512;
-#endif
-#ifdef BT_HAVE_AVX2
-    if (level >= BT_CPU_AVX2)
-        return bt_panel_rows_avx2;
-#endif
-    (void)level;
-    return bt_panel_rows_portable;
-}
-
 /* Products of fewer weights are not worth a team of threads. */
 #define ALONE ((size_t)1 << 15)
 
@@ -101,7 +87,7 @@ static void run_task(bt_panel_rows_fn *rows_of, const struct bt_panels *w, size_
 {
     float all[TASK_ROWS * BT_PANEL];
     const unsigned char *panel = (const unsigned char *)w->panels + p * BT_PANEL * w->in * width_of(w->format);
-    const size_t o = p * BT_PANEL, lanes = MIN((size_t)BT_PANEL, w->out - o);
+    const size_t o = p * BT_PANEL, lanes = BT_MIN((size_t)BT_PANEL, w->out - o);
     rows_of(all, BT_PANEL, w->format, panel, x, w->in, n);
     for (size_t r = 0; r < n; r++)
         for (size_t l = 0; l < lanes; l++) {
@@ -112,12 +98,12 @@ static void run_task(bt_panel_rows_fn *rows_of, const struct bt_panels *w, size_
 
 void bt_panels_multiply(enum bt_cpu_level level, const struct bt_panels *w, float *y, const float *x, size_t n)
 {
-    const enum bt_cpu_level machine = bt_cpu_level();
-    bt_panel_rows_fn *rows_of = rows_fn(MIN(level, machine));
+    static bt_panel_rows_fn *const instances[] = BT_INSTANCES(panel_rows);
+    bt_panel_rows_fn *rows_of = instances[bt_instance_level(level)];
     const size_t down = (n + TASK_ROWS - 1) / TASK_ROWS, across = panel_count(w->out);
 #pragma omp parallel for schedule(dynamic) if (n * w->out * w->in > ALONE)
     for (size_t task = 0; task < down * across; task++) {
         const size_t row = task / across * TASK_ROWS;
-        run_task(rows_of, w, task % across, y + row * w->out, x + row * w->in, MIN((size_t)TASK_ROWS, n - row));
+        run_task(rows_of, w, task % across, y + row * w->out, x + row * w->in, BT_MIN((size_t)TASK_ROWS, n - row));
     }
 }

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
+#include "base/minmax.h"
+#include "kernels/instances.h"
 #include "kernels/quantize.h"
 #include "kernels/ternary_variant.h"
-
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 size_t bt_ternary_row_bytes(size_t in)
 {
@@ -32,20 +32,6 @@ void bt_ternary_pack(uint8_t *packed, const int8_t *t, size_t out, size_t in)
     }
 }
 
-static bt_ternary_rows_fn *rows_fn(enum bt_cpu_level level)
-{
-#ifdef BT_HAVE_AVX512
-    if (level >= BT_CPU_AVX512)
-        return bt_ternary_rows_avx512;
-#endif
-#ifdef BT_HAVE_AVX2
-    if (level >= BT_CPU_AVX2)
-        return bt_ternary_rows_avx2;
-#endif
-    (void)level;
-    return bt_ternary_rows_portable;
-}
-
 /* Products of fewer weights are not worth a team of threads. */
 #define ALONE ((size_t)1 << 16)
 
@@ -55,14 +41,14 @@ enum { TASK_ROWS = BT_TERNARY_MOST_ROWS, TASK_TOKENS = 64 };
 void bt_ternary_linear(enum bt_cpu_level level, const struct bt_ternary *layer, float *y, const int8_t *codes,
                        const float *a, size_t n)
 {
-    const enum bt_cpu_level machine = bt_cpu_level();
-    bt_ternary_rows_fn *rows_of = rows_fn(MIN(level, machine));
+    static bt_ternary_rows_fn *const instances[] = BT_INSTANCES(ternary_rows);
+    bt_ternary_rows_fn *rows_of = instances[bt_instance_level(level)];
     const size_t in = layer->in, out = layer->out, bytes = bt_ternary_row_bytes(in);
     const size_t down = (n + TASK_TOKENS - 1) / TASK_TOKENS, across = (out + TASK_ROWS - 1) / TASK_ROWS;
 #pragma omp parallel for schedule(dynamic) if (n * out * in > ALONE)
     for (size_t task = 0; task < down * across; task++) {
         const size_t token = task / across * TASK_TOKENS, row = task % across * TASK_ROWS;
-        const size_t tokens = MIN((size_t)TASK_TOKENS, n - token), rows = MIN((size_t)TASK_ROWS, out - row);
+        const size_t tokens = BT_MIN((size_t)TASK_TOKENS, n - token), rows = BT_MIN((size_t)TASK_ROWS, out - row);
         float *to = y + token * out + row;
         rows_of(to, out, layer->packed + row * bytes, rows, in, codes + token * in, tokens);
         bt_codes_finish_part(to, out, a + token, layer->s, layer->bias ? layer->bias + row : NULL, tokens, rows);

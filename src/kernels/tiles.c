@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/minmax.h"
+
 /* Products below this many multiplications run as they are: a parallel region would cost more than it saves. */
 #define ONE_TILE ((size_t)1 << 18)
 
@@ -33,6 +35,8 @@ struct rule {
 
 static struct bt_tiles cut(size_t m, size_t n, size_t k, struct rule rule)
 {
+    if (m == 0 || n == 0)
+        return (struct bt_tiles){0};
     size_t down = (m + rule.longest - 1) / rule.longest, across = (n + rule.longest - 1) / rule.longest;
     while (down * across < rule.enough) {
         const size_t height = piece(m, down, rule.grain), width = piece(n, across, rule.grain);
@@ -61,13 +65,15 @@ struct bt_tiles bt_tiles_free(size_t m, size_t n, size_t k)
     return cut(m, n, k, (struct rule){SIZE_MAX / 2, TILES_A_THREAD * (size_t)omp_get_max_threads(), GRAIN});
 }
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-struct bt_tile_place bt_tile_place(const struct bt_tiles *tiles, size_t t)
+static struct bt_tile_place place(const struct bt_tiles *tiles, size_t t)
 {
     const size_t i = t / tiles->across * tiles->height, j = t % tiles->across * tiles->width;
-    return (struct bt_tile_place){i, j, least(tiles->height, tiles->m - i), least(tiles->width, tiles->n - j)};
+    return (struct bt_tile_place){i, j, BT_MIN(tiles->height, tiles->m - i), BT_MIN(tiles->width, tiles->n - j)};
+}
+
+void bt_tiles_run(const struct bt_tiles *tiles, bt_tile_fn *tile, const void *product)
+{
+#pragma omp parallel for schedule(dynamic) if (tiles->count > 1)
+    for (size_t t = 0; t < tiles->count; t++)
+        tile(product, place(tiles, t));
 }

@@ -5,6 +5,7 @@
 #ifndef BT_KERNELS_VARIANT_H
 #define BT_KERNELS_VARIANT_H
 
+#include "base/minmax.h"
 #include "kernels/codes.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
@@ -12,8 +13,6 @@
 #define BT_JOIN_(a, b) a##b
 #define BT_JOIN(a, b)  BT_JOIN_(a, b)
 #define BT_FN(name)    BT_JOIN(bt_##name##_, BT_VARIANT)
-
-#define BT_MIN(a, b) ((a) < (b) ? (a) : (b))
 
 /* A loop whose trip count the compiler knows and that must leave no loop behind: its arrays become registers. */
 #ifdef __clang__

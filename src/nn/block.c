@@ -2,10 +2,7 @@
 
 #include <string.h>
 
-static size_t max_of(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
+#include "base/minmax.h"
 
 static float *take_floats(struct bt_arena *arena, size_t rows, size_t columns)
 {
@@ -56,11 +53,11 @@ void bt_block_scratch_carve(struct bt_block_scratch *scratch, struct bt_arena *a
                             size_t n, bool gradients, bool quantised)
 {
     const size_t q_width = shape->heads * shape->head_dim, kv_width = shape->kv_heads * shape->head_dim;
-    const size_t widest = max_of(shape->hidden, max_of(q_width, shape->ffn));
+    const size_t widest = BT_MAX(shape->hidden, BT_MAX(q_width, shape->ffn));
     scratch->wide = take_floats(arena, n, widest);
     if (quantised) {
         scratch->operand = take_floats(arena, n, widest);
-        scratch->we = take_floats(arena, shape->hidden, max_of(q_width, shape->ffn));
+        scratch->we = take_floats(arena, shape->hidden, BT_MAX(q_width, shape->ffn));
     }
     if (!gradients)
         return;

@@ -1,6 +1,7 @@
 /* nn/infer_load.c - the engine's memory, and its weights out of the float tensors of a model. */
 #include <string.h>
 
+#include "base/minmax.h"
 #include "kernels/quantize.h"
 #include "nn/infer_state.h"
 #include "nn/rope_table.h"
@@ -27,11 +28,6 @@ static bool is_mixed(const struct bt_infer *e, const struct bt_param *param)
 }
 
 /* ---- memory ---- */
-
-static size_t max_of(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
 
 static float *take_floats(struct bt_arena *arena, size_t rows, size_t columns)
 {
@@ -106,7 +102,7 @@ static struct bt_block_saved carve_saved(const struct bt_infer *e, struct bt_are
                                    .up = take_floats(arena, n, shape->ffn)};
     saved.q_raw = saved.q;
     if (e->options.int8_activations) {
-        const size_t widest = max_of(shape->hidden, max_of(width, shape->ffn));
+        const size_t widest = BT_MAX(shape->hidden, BT_MAX(width, shape->ffn));
         int8_t *codes = bt_arena_take(arena, n * widest + BT_TERNARY_OVERREAD, 1);
         float *a = take_floats(arena, n, 1);
         saved.h_codes = saved.o_codes = saved.g_codes = saved.f_codes = codes;
@@ -148,7 +144,7 @@ static void carve(struct bt_infer *e, struct bt_arena *arena)
     const struct bt_shape *shape = e->shape;
     const size_t n = BT_INFER_PIECE, context = e->options.context, half = shape->head_dim / 2;
     const size_t width = shape->heads * shape->head_dim, kv_width = shape->kv_heads * shape->head_dim;
-    const size_t widest = max_of(shape->hidden, max_of(width, shape->ffn));
+    const size_t widest = BT_MAX(shape->hidden, BT_MAX(width, shape->ffn));
 
     e->weight_bytes = 0;
     e->small = take_floats(arena, small_count(e->params), 1);
@@ -259,7 +255,7 @@ static size_t largest_linear(const struct bt_params *params)
 {
     size_t count = 0;
     for (size_t i = 0; i < params->count; i++)
-        count = params->list[i].linear ? max_of(count, params->list[i].count) : count;
+        count = params->list[i].linear ? BT_MAX(count, params->list[i].count) : count;
     return count;
 }
 
