@@ -238,6 +238,22 @@ static enum bt_err check_distillation(const struct checker *c, enum bt_stage_id 
     return with_place(c, bt_check_losses(l, s->max_steps, stage, &why), &why);
 }
 
+/* It looks at validations, so there must be some while the stage runs. */
+static enum bt_err check_early_stopping(const struct checker *c, enum bt_stage_id id,
+                                        const struct bt_cfg_train_stage *s)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s.early_stopping", bt_stage_name(id));
+    if (!s->early_stopping.enabled || !runs(c->config, id))
+        return BT_OK;
+    if (!bt_train_config_data(c->config, id)->validation_count)
+        return refuse(c, key, "%s: missing \"data.validation\", which it looks at", key);
+    if (!c->config->logging.eval_interval)
+        return refuse(c, key, "%s: logging.eval_interval is 0, so there would be nothing to look at before the end",
+                      key);
+    return BT_OK;
+}
+
 static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id id, const struct bt_cfg_train_stage *s)
 {
     const char *stage = bt_stage_name(id);
@@ -247,7 +263,8 @@ static enum bt_err check_train_stage(const struct checker *c, enum bt_stage_id i
         return refuse(c, "stages", "missing section \"%s\", which \"stages\" asks for", stage);
     if (!s->present)
         return BT_OK;
-    if ((err = check_length(c, s, stage)) || (err = check_lambda(c, s, stage)))
+    if ((err = check_length(c, s, stage)) || (err = check_lambda(c, s, stage)) ||
+        (err = check_early_stopping(c, id, s)))
         return err;
     if (bt_stage_distils(id) && (err = check_distillation(c, id, s)))
         return err;

@@ -138,7 +138,7 @@ static const struct bt_key lambda_warmup_keys[] = {
 
 #define AT(field) offsetof(struct bt_cfg_zclip, field)
 static const struct bt_key zclip_keys[] = {
-    BOOL("enabled", AT(enabled), "false", OFF_ONLY),
+    BOOL("enabled", AT(enabled), "false", 0),
     REAL("z_threshold", AT(z_threshold), "3.0", 0.0, REAL_MAX, ABOVE_LOW),
     REAL("ema_decay", AT(ema_decay), "0.99", 0.0, 1.0, BELOW_HIGH),
     INT("warmup_steps", AT(warmup_steps), "25", 0, STEPS_MAX, 0),
@@ -148,7 +148,7 @@ static const struct bt_key zclip_keys[] = {
 
 #define AT(field) offsetof(struct bt_cfg_early_stopping, field)
 static const struct bt_key early_stopping_keys[] = {
-    BOOL("enabled", AT(enabled), "false", OFF_ONLY),
+    BOOL("enabled", AT(enabled), "false", 0),
     INT("patience", AT(patience), "5", 1, STEPS_MAX, 0),
     REAL("min_delta", AT(min_delta), "0.0", 0.0, REAL_MAX, 0),
     END,

@@ -67,7 +67,6 @@ struct bt_cfg_optimizer {
     struct bt_cfg_muon muon;
 };
 
-/* Keys of features that do not exist yet: checked and printed, but refused when switched on. */
 struct bt_cfg_zclip {
     bool enabled;
     double z_threshold, ema_decay;

@@ -1,8 +1,11 @@
 #include "nn/block.h"
 
+#include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/minmax.h"
+#include "kernels/code_counts.h"
 
 static float *take_floats(struct bt_arena *arena, size_t rows, size_t columns)
 {
@@ -100,6 +103,31 @@ static void norm_fwd(const struct bt_norm *norm, const struct bt_block_context *
     c->compute->kernels.rmsnorm_fwd(y, rstd, x, norm->gain, n, d, c->shape->eps);
 }
 
+static void count_input(struct bt_input_counts *counts, const struct bt_block_context *c,
+                        const struct bt_linear_input *input)
+{
+    const double start = bt_clock_seconds();
+    *counts = (struct bt_input_counts){.seconds = counts->seconds};
+    for (size_t r = 0; r < c->rows; r++) {
+        const size_t used = c->used ? (size_t)c->used[r] : c->seq;
+        const float *a = input->a + r * c->seq;
+        counts->codes += used * input->d;
+        counts->ends += bt_codes_at_ends(input->codes + r * c->seq * input->d, used * input->d);
+        for (size_t i = 0; i < used; i++)
+            if (isfinite(counts->absmax) && !(a[i] <= counts->absmax))
+                counts->absmax = a[i];
+    }
+    counts->seconds += bt_clock_seconds() - start;
+}
+
+static void begin_input(const struct bt_block *block, const struct bt_block_context *c, enum bt_input which,
+                        struct bt_linear_input *input)
+{
+    bt_linear_input_begin(input, c->lambda);
+    if (block->counts && input->codes && c->lambda > 0.0f)
+        count_input(&block->counts[which], c, input);
+}
+
 static void linear_fwd(const struct bt_bitlinear *layer, const struct bt_block_context *c, float *y,
                        struct bt_linear_input *input)
 {
@@ -124,7 +152,7 @@ static void project_qkv(struct bt_block *block, const struct bt_block_context *c
     struct bt_linear_input h = group_input(c, shape->hidden, s->h_codes, s->h_a, c->scratch->wide);
 
     norm_fwd(&block->input_norm, c, c->scratch->wide, s->input_rstd, s->x_in, n, shape->hidden);
-    bt_linear_input_begin(&h, c->lambda);
+    begin_input(block, c, BT_INPUT_QKV, &h);
     linear_fwd(&block->q, c, shape->qk_norm ? s->q_raw : s->q, &h);
     linear_fwd(&block->k, c, shape->qk_norm ? s->k_raw : s->k, &h);
     linear_fwd(&block->v, c, s->v, &h);
@@ -164,7 +192,7 @@ static void attention_branch_fwd(struct bt_block *block, const struct bt_block_c
         norm_fwd(&block->attn_sub_norm, c, c->scratch->wide, s->o_rstd, s->o, n, width);
         o.x = c->scratch->wide;
     }
-    bt_linear_input_begin(&o, c->lambda);
+    begin_input(block, c, BT_INPUT_O, &o);
     linear_fwd(&block->o, c, s->x_mid, &o);
     c->compute->kernels.add(s->x_mid, s->x_in, n * shape->hidden);
 }
@@ -179,7 +207,7 @@ static struct bt_linear_input ffn_branch_fwd(struct bt_block *block, const struc
 
     norm_fwd(&block->post_norm, c, wide, s->post_rstd, s->x_mid, n, shape->hidden);
     struct bt_linear_input h = group_input(c, shape->hidden, s->g_codes, s->g_a, wide);
-    bt_linear_input_begin(&h, c->lambda);
+    begin_input(block, c, BT_INPUT_GATE_UP, &h);
     linear_fwd(&block->gate, c, s->gate, &h);
     linear_fwd(&block->up, c, s->up, &h);
 
@@ -187,7 +215,7 @@ static struct bt_linear_input ffn_branch_fwd(struct bt_block *block, const struc
     if (shape->sub_norm)
         norm_fwd(&block->ffn_sub_norm, c, wide, s->ffn_rstd, wide, n, shape->ffn);
     struct bt_linear_input f = group_input(c, shape->ffn, s->f_codes, s->f_a, wide);
-    bt_linear_input_begin(&f, c->lambda);
+    begin_input(block, c, BT_INPUT_DOWN, &f);
     return f;
 }
 

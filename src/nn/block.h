@@ -41,13 +41,23 @@ struct bt_qkv {
     float *q, *k, *v;
 };
 
+/* What one input of linear layers was in a forward pass, over its tokens that are not padding. */
+enum bt_input { BT_INPUT_QKV, BT_INPUT_O, BT_INPUT_GATE_UP, BT_INPUT_DOWN, BT_INPUT_COUNT };
+struct bt_input_counts {
+    uint64_t codes; /* 0: none were made */
+    uint64_t ends;  /* of these, 127 or -127 */
+    float absmax;   /* the largest magnitude, at least 1e-5; NaN or infinity where one is not finite */
+    double seconds; /* that counting took */
+};
+
 struct bt_block {
     struct bt_norm input_norm, post_norm, q_norm, k_norm, attn_sub_norm, ffn_sub_norm;
     struct bt_bitlinear q, k, v, o, gate, up, down;
     struct bt_block_saved saved;
-    struct bt_qkv kept;  /* forward copies them here; NULL: it does not */
-    struct bt_qkv extra; /* gradients that backward adds to its own; NULL: none */
-    size_t window;       /* 0: none */
+    struct bt_qkv kept;             /* forward copies them here; NULL: it does not */
+    struct bt_qkv extra;            /* gradients that backward adds to its own; NULL: none */
+    size_t window;                  /* 0: none */
+    struct bt_input_counts *counts; /* (BT_INPUT_COUNT) forward overwrites them; NULL: it does not count */
 };
 
 /* Buffers shared by all blocks; d = max(hidden, heads * head_dim, ffn). */
@@ -70,6 +80,7 @@ struct bt_block_context { /* what a pass hands to every block */
     const int32_t *first;        /* (n) documents only */
     const int32_t *first_window; /* (n) documents and window; equals first where there is none */
     size_t rows, seq;
+    const int32_t *used; /* (rows) tokens in front of a row's padding; NULL: no row has any */
     float lambda;
     /* Inference, with one row: tokens whose keys and values stand before saved.k and saved.v in memory, and the first
      * token that the one at past / 64 * 64 sees in a block with a window. 0 in training. */

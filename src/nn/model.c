@@ -196,6 +196,43 @@ void bt_model_prepare(struct bt_model *model)
     }
 }
 
+static const struct bt_bitlinear *linear_for(const struct bt_block *block, enum bt_param_kind kind)
+{
+    switch (kind) {
+    case BT_P_Q:
+        return &block->q;
+    case BT_P_K:
+        return &block->k;
+    case BT_P_V:
+        return &block->v;
+    case BT_P_O:
+        return &block->o;
+    case BT_P_GATE:
+        return &block->gate;
+    case BT_P_UP:
+        return &block->up;
+    case BT_P_DOWN:
+        return &block->down;
+    default:
+        return NULL;
+    }
+}
+
+const int8_t *bt_model_codes(const struct bt_model *m, const struct bt_param *param, float *ret_scale)
+{
+    const struct bt_bitlinear *linear = param->linear ? linear_for(&m->blocks[param->layer], param->kind) : NULL;
+    if (!linear || !linear->t)
+        return NULL;
+    *ret_scale = *linear->s;
+    return linear->t;
+}
+
+void bt_model_count_inputs(struct bt_model *m, struct bt_input_counts *counts)
+{
+    for (size_t i = 0; i < m->shape->layers; i++)
+        m->blocks[i].counts = counts ? counts + i * BT_INPUT_COUNT : NULL;
+}
+
 /* first, moved on where a sliding window hides more: token i sees j with i - window < j. */
 static const int32_t *windowed_first(struct bt_model *m, const struct bt_batch *batch)
 {
@@ -224,6 +261,7 @@ struct bt_block_context bt_model_context(struct bt_model *m, const struct bt_bat
                                      .first_window = windowed_first(m, batch),
                                      .rows = batch->rows,
                                      .seq = batch->seq,
+                                     .used = batch->used,
                                      .lambda = lambda};
 }
 

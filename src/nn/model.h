@@ -39,6 +39,7 @@ struct bt_model_options {
 
 struct bt_model;
 struct bt_qkv; /* nn/block.h */
+struct bt_input_counts;
 
 /* Bytes of the model's own memory: codes, saved activations, scratch. 0 when the sizes overflow. */
 size_t bt_model_memory(const struct bt_params *params, const struct bt_model_options *options);
@@ -52,6 +53,12 @@ void bt_model_destroy(struct bt_model *model); /* takes NULL */
 
 /* Ternary codes and scales of all weights: once after every change of the weights, before the passes that use them. */
 void bt_model_prepare(struct bt_model *model);
+
+/* As that left them: the codes of a weight of `params`, in its shape, and their scale. NULL for one without. */
+const int8_t *bt_model_codes(const struct bt_model *model, const struct bt_param *param, float *ret_scale);
+/* From now on each forward of a block overwrites what it counts in its inputs, (layers, BT_INPUT_COUNT), where codes
+ * are made at all. NULL: no longer. */
+void bt_model_count_inputs(struct bt_model *model, struct bt_input_counts *counts);
 
 /* Forward. Returns the sum of the losses over the batch's labels, in nats. batch->rows <= options.rows; seq as created.
  */

@@ -16,6 +16,8 @@
 #include "config/hf_config.h"
 #include "nn/distill.h"
 #include "nn/params.h"
+#include "train/early_stopping.h"
+#include "train/zclip.h"
 
 struct bt_data_file { /* a file the stage trains or validates on: a resume wants the same bytes */
     char *path;
@@ -36,7 +38,9 @@ struct bt_train_state { /* every position and counter of a stage; saved as it st
     int64_t last_eval_step;
     double first_eval_loss;        /* before the first update; NaN: none */
     double balance[BT_TERM_COUNT]; /* weights that were found for balanced terms (docs/numerics.md section 8); NaN */
-    uint64_t metrics_bytes;        /* how long metrics.jsonl was */
+    struct bt_zclip_state zclip;
+    struct bt_early_stopping_state early_stopping;
+    uint64_t metrics_bytes; /* how long metrics.jsonl was */
     /* What `auto` chose; a resume keeps it. codes and gradient: "float32" or what runs on integers. */
     char matmul[24], kernels[24], codes[24], gradient[24];
 };

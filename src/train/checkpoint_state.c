@@ -15,21 +15,19 @@
 #define TAIL_FORMAT ",\n  \"checksum\": \"%016" PRIx64 "\"\n}\n"
 #define TAIL_SIZE   (sizeof ",\n  \"checksum\": \"0123456789abcdef\"\n}\n" - 1)
 
-enum kind { INT, UINT, REAL, LATER_REAL /* NaN in older files */, TEXT };
+enum kind { INT, UINT, REAL, TEXT };
 
 /* One table for writing and reading, in the order of the file. */
-#define FIELD(kind, name)                                                                                              \
-    {                                                                                                                  \
-#name, kind, offsetof(struct bt_train_state, name), sizeof(((struct bt_train_state *)NULL)->name)              \
-    }
-#define BALANCE(name, term)                                                                                            \
-    {                                                                                                                  \
-        name, LATER_REAL, offsetof(struct bt_train_state, balance) + (term) * sizeof(double), sizeof(double)           \
-    }
+#define PLACE(member) offsetof(struct bt_train_state, member), sizeof(((struct bt_train_state *)NULL)->member)
+/* clang-format off */
+#define FIELD(kind, name)         {#name, kind, PLACE(name), false}
+#define LATER(kind, name, member) {name, kind, PLACE(member), true}
+/* clang-format on */
 static const struct field {
     const char *name;
     enum kind kind;
     size_t offset, size;
+    bool later; /* older files lack it: -1, 0 (UINT) or NaN */
 } fields[] = {
     FIELD(INT, step),
     FIELD(INT, applied),
@@ -51,9 +49,15 @@ static const struct field {
     FIELD(TEXT, kernels),
     FIELD(TEXT, codes),
     FIELD(TEXT, gradient),
-    BALANCE("balance_logits", BT_TERM_LOGITS),
-    BALANCE("balance_hidden", BT_TERM_HIDDEN),
-    BALANCE("balance_attention_relation", BT_TERM_RELATION),
+    LATER(REAL, "balance_logits", balance[BT_TERM_LOGITS]),
+    LATER(REAL, "balance_hidden", balance[BT_TERM_HIDDEN]),
+    LATER(REAL, "balance_attention_relation", balance[BT_TERM_RELATION]),
+    LATER(INT, "zclip_norms", zclip.norms),
+    LATER(REAL, "zclip_mean", zclip.mean),
+    LATER(REAL, "zclip_variance", zclip.variance),
+    LATER(REAL, "early_stopping_best", early_stopping.best),
+    LATER(INT, "early_stopping_best_step", early_stopping.best_step),
+    LATER(INT, "early_stopping_stalled", early_stopping.stalled),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 
@@ -94,7 +98,6 @@ static json_t *field_to_json(const struct field *field, const struct bt_train_st
         memcpy(&count, at, sizeof count);
         return uint_text(count, "%" PRIu64);
     case REAL:
-    case LATER_REAL:
         memcpy(&real, at, sizeof real);
         return bt_json_real(real);
     case TEXT:
@@ -212,10 +215,25 @@ static bool parse_uint(const json_t *value, int base, uint64_t *ret_value)
     return true;
 }
 
+static void field_absent(const struct field *field, struct bt_train_state *state)
+{
+    char *at = (char *)state + field->offset;
+    if (field->kind == INT)
+        memcpy(at, &(int64_t){-1}, sizeof(int64_t));
+    else if (field->kind == UINT)
+        memset(at, 0, sizeof(uint64_t));
+    else
+        memcpy(at, &(double){(double)NAN}, sizeof(double));
+}
+
 static bool field_from_json(const struct field *field, const json_t *value, struct bt_train_state *state)
 {
     char *at = (char *)state + field->offset;
     uint64_t count;
+    if (!value && field->later) {
+        field_absent(field, state);
+        return true;
+    }
     switch (field->kind) {
     case INT:
         if (json_is_integer(value))
@@ -226,12 +244,6 @@ static bool field_from_json(const struct field *field, const json_t *value, stru
             return false;
         memcpy(at, &count, sizeof count);
         return true;
-    case LATER_REAL:
-        if (!value) {
-            memcpy(at, &(double){(double)NAN}, sizeof(double));
-            return true;
-        }
-        /* fall through */
     case REAL:
         if (!json_is_number(value) && !json_is_null(value))
             return false;

@@ -107,6 +107,16 @@ static enum bt_err load_model(struct bt_stage_run *s, struct bt_diag *diag)
     return err;
 }
 
+/* Checkpoints of earlier versions lack what the config asks for now. */
+static enum bt_err has_state(const struct bt_stage_run *s, bool enabled, int64_t count, const char *key,
+                             struct bt_diag *diag)
+{
+    if (!enabled || count >= 0)
+        return BT_OK;
+    return bt_fail(diag, BT_EINPUT, "%s has no state of %s.%s, which is on in the config: an earlier version made it",
+                   s->resumed_from, s->name, key);
+}
+
 static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
 {
     struct bt_trainer *t = s->trainer;
@@ -118,6 +128,10 @@ static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
         err = same_files(s, files, count, diag);
     if (!err)
         err = bt_compute_restore(&t->state, &t->compute, diag);
+    if (!err)
+        err = has_state(s, s->config->zclip.enabled, t->state.zclip.norms, "zclip", diag);
+    if (!err)
+        err = has_state(s, s->config->early_stopping.enabled, t->state.early_stopping.stalled, "early_stopping", diag);
     bt_data_files_free(files, count);
     return err;
 }
@@ -126,6 +140,7 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
 {
     *state = (struct bt_train_state){
         .best_loss = NAN, .last_loss = NAN, .last_eval_loss = NAN, .first_eval_loss = NAN, .last_eval_step = -1};
+    state->early_stopping.best = NAN;
     for (int term = 0; term < BT_TERM_COUNT; term++)
         state->balance[term] = NAN;
     bt_compute_record(compute, state);

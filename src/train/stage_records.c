@@ -1,5 +1,6 @@
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 
 #include "base/cpu.h"
 #include "train/stage_train.h"
@@ -107,6 +108,9 @@ enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_repo
         record = joined(record, json_pack("{s:o}", "sources", source_list(s, r)));
     if (s->trainer->lessons)
         record = joined(record, json_pack("{s:o}", "terms", terms_of(r)));
+    if (s->config->zclip.enabled)
+        record = joined(record, json_pack("{s:o, s:o}", "z_score", bt_json_real(r->z_score), "clipped_norm",
+                                          bt_json_real(r->clipped_norm)));
     if (!r->applied)
         record = joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
     return bt_metrics_write(s->metrics, record, diag);
@@ -133,17 +137,34 @@ enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt
     return bt_metrics_write(s->metrics, joined(record_head(s, "checkpoint", step), where), diag);
 }
 
+/* Why a stage ended. */
+static json_t *stop_reason(const struct bt_stage_run *s)
+{
+    const struct bt_cfg_early_stopping *config = &s->config->early_stopping;
+    const struct bt_train_state *state = &s->trainer->state;
+    char why[256];
+    if (state->step >= s->data.updates)
+        return json_pack("{s:s}", "stop_reason", "completed");
+    snprintf(why, sizeof why,
+             "after update %lld of %lld the last %lld validations at full lambda were not more than %g below %.6f, "
+             "that of update %lld",
+             (long long)state->step, (long long)s->data.updates, (long long)state->early_stopping.stalled,
+             config->min_delta, state->early_stopping.best, (long long)state->early_stopping.best_step);
+    return json_pack("{s:s, s:s}", "stop_reason", "early_stopping", "stop_detail", why);
+}
+
 /* Final and best numbers: what both the end record and summary.json say. */
 static json_t *outcome(const struct bt_stage_run *s)
 {
     const struct bt_train_state *state = &s->trainer->state;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "loss", bt_json_real(state->last_loss),
-                     "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss",
-                     bt_json_real(state->last_eval_loss), "perplexity", bt_json_real(exp(state->last_eval_loss)),
-                     "best_eval_loss", bt_json_real(state->best_loss), "best_step", (json_int_t)state->best_step,
-                     "tokens", (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "skipped_updates",
-                     (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)), "data_wait_s",
-                     bt_json_real(milliseconds(s->trainer->waited)));
+    json_t *numbers = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "loss", bt_json_real(state->last_loss),
+        "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss", bt_json_real(state->last_eval_loss),
+        "perplexity", bt_json_real(exp(state->last_eval_loss)), "best_eval_loss", bt_json_real(state->best_loss),
+        "best_step", (json_int_t)state->best_step, "tokens", (json_int_t)state->tokens, "labels",
+        (json_int_t)state->labels, "skipped_updates", (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)),
+        "data_wait_s", bt_json_real(milliseconds(s->trainer->waited)));
+    return joined(numbers, stop_reason(s));
 }
 
 enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag)

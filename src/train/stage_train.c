@@ -18,6 +18,13 @@ static bool at_full_lambda(const struct bt_stage_run *s, double lambda)
     return !w->enabled || lambda == w->max;
 }
 
+bool bt_stage_is_over(const struct bt_stage_run *s)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    return state->step >= s->data.updates ||
+           bt_early_stopping_stops(&s->config->early_stopping, &state->early_stopping);
+}
+
 /* Lambda of the update that has just been done; before the first, of the one to come. */
 static double current_lambda(const struct bt_stage_run *s)
 {
@@ -70,6 +77,17 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
     return prune(s, diag);
 }
 
+/* Is a validation at full lambda the best so far? What hangs on that is kept in the state. */
+static bool is_best(struct bt_train_state *state, const struct bt_cfg_train_stage *config, double loss)
+{
+    bt_early_stopping_look(&config->early_stopping, &state->early_stopping, state->step, loss);
+    if (loss >= state->best_loss || !isfinite(loss))
+        return false;
+    state->best_loss = loss;
+    state->best_step = state->step;
+    return true;
+}
+
 /* Validates and records; *ret_best says whether this is the best so far at full lambda. */
 static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_diag *diag)
 {
@@ -84,11 +102,8 @@ static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_di
     state->last_eval_step = state->step;
     if (!state->step)
         state->first_eval_loss = evaluation.loss;
-    else if (at_full_lambda(s, lambda) && !(evaluation.loss >= state->best_loss) && isfinite(evaluation.loss)) {
-        state->best_loss = evaluation.loss;
-        state->best_step = state->step;
-        *ret_best = true;
-    }
+    else if (at_full_lambda(s, lambda))
+        *ret_best = is_best(state, s->config, evaluation.loss);
     bt_say(s->run, "%s %lld/%lld  validation loss %.4f  perplexity %.3f  lambda %.3f", s->name, (long long)state->step,
            (long long)s->data.updates, evaluation.loss, evaluation.perplexity, lambda);
     return bt_record_eval(s, &evaluation, lambda, diag);
@@ -134,18 +149,26 @@ static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
     return err;
 }
 
+static void say_early_stop(const struct bt_stage_run *s)
+{
+    const struct bt_train_state *state = &s->trainer->state;
+    if (state->step < s->data.updates && bt_stage_is_over(s))
+        bt_say(s->run, "%s: early stopping after update %lld of %lld; the best validation was that of update %lld",
+               s->name, (long long)state->step, (long long)s->data.updates, (long long)state->early_stopping.best_step);
+}
+
 /* What follows update s: a validation, a sample of text, a checkpoint, each when it is due. */
 static enum bt_err after_update(struct bt_stage_run *s, bool stopping, struct bt_diag *diag)
 {
     const int64_t step = s->trainer->state.step;
-    const bool last = step == s->data.updates;
     bool best = false;
     enum bt_err err = BT_OK;
-    if (last || due(step, s->run->config->logging.eval_interval))
+    if (step == s->data.updates || due(step, s->run->config->logging.eval_interval))
         err = validate(s, &best, diag);
+    say_early_stop(s);
     if (!err && due(step, s->run->config->logging.sample_interval))
         err = bt_stage_sample(s, current_lambda(s), diag);
-    if (!err && (last || stopping || due(step, s->run->config->checkpoint.save_interval) ||
+    if (!err && (stopping || bt_stage_is_over(s) || due(step, s->run->config->checkpoint.save_interval) ||
                  (best && s->run->config->checkpoint.keep_best)))
         err = save(s, diag);
     return err;
@@ -157,12 +180,12 @@ static enum bt_err loop(struct bt_stage_run *s, struct bt_diag *diag)
     bool best = false;
     if (!s->resumed_from)
         err = validate(s, &best, diag);
-    while (!err && s->trainer->state.step < s->data.updates) {
+    while (!err && !bt_stage_is_over(s)) {
         if ((err = one_update(s, diag)))
             break;
         const bool stopping = stop_asked(s);
         err = after_update(s, stopping, diag);
-        if (!err && stopping && s->trainer->state.step < s->data.updates)
+        if (!err && stopping && !bt_stage_is_over(s))
             return bt_fail(diag, BT_ESTOPPED, "stopped after update %lld of %s; the same command continues",
                            (long long)s->trainer->state.step, s->name);
     }
@@ -172,7 +195,7 @@ static enum bt_err loop(struct bt_stage_run *s, struct bt_diag *diag)
 /* Pruning again finds nothing to do, unless the run was interrupted between its last save and the pruning after it. */
 static enum bt_err write_out(struct bt_stage_run *s, struct bt_diag *diag)
 {
-    const struct bt_hf_marks marks = bt_stage_marks(s, bt_lambda_of_update(s->data.updates));
+    const struct bt_hf_marks marks = bt_stage_marks(s, current_lambda(s));
     enum bt_err err;
     if ((err = prune(s, diag)) || (err = bt_record_end(s, diag)) || (err = bt_metrics_sync(s->metrics, diag)) ||
         (err = bt_record_summary(s, diag)))

@@ -35,6 +35,9 @@ struct bt_stage_run {
 /* The marks that a model folder of this stage carries at this lambda. */
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda);
 
+/* Is there no update left, as all are done or early stopping wants no more? */
+bool bt_stage_is_over(const struct bt_stage_run *s);
+
 /* Records of docs/config.md. */
 enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag);
 enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag);

@@ -261,12 +261,23 @@ static enum bt_err count_skipped(struct bt_trainer *t, const struct bt_update_re
                    report->bad_tensor ? report->bad_tensor : "none");
 }
 
-static void apply(struct bt_trainer *t, const struct bt_update_report *report)
+/* The norm that clipping leaves: the fixed limit holds for what zclip leaves, too. */
+static double clip(struct bt_trainer *t, struct bt_update_report *report)
+{
+    const double fixed = t->config->gradient_clipping;
+    double norm = report->grad_norm;
+    if (t->config->zclip.enabled)
+        norm = bt_zclip(&t->config->zclip, &t->state.zclip, norm, &report->z_score);
+    return fixed > 0.0 && norm > fixed ? fixed : norm;
+}
+
+static void apply(struct bt_trainer *t, struct bt_update_report *report)
 {
     t->state.applied++;
     t->state.skipped_in_a_row = 0;
+    report->clipped_norm = clip(t, report);
     bt_optimizer_step(&t->optimizer, report->lr, t->state.applied,
-                      bt_clip_scale(report->grad_norm, t->config->gradient_clipping));
+                      bt_clip_scale(report->grad_norm, report->clipped_norm));
     bt_model_prepare(t->model);
 }
 
@@ -276,6 +287,8 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
     const struct bt_param *bad = NULL;
     *report = (struct bt_update_report){
         .step = step,
+        .z_score = NAN,
+        .clipped_norm = NAN,
         .lambda = bt_lambda_of_update(step),
         .lr = bt_learning_rate(&t->config->scheduler, t->config->optimizer.lr, step, t->updates)};
     enum bt_err err = accumulate(t, report, diag);

@@ -50,6 +50,7 @@ struct bt_update_report {
     double loss;  /* mean over the labels of the update, or the weighted sum of its terms; NaN without a label */
     struct bt_term_report terms[BT_TERM_COUNT]; /* of a stage that learns from a teacher */
     double grad_norm;
+    double z_score, clipped_norm; /* with zclip: of grad_norm, NaN while there is none; what all clipping left of it */
     double lr, lambda;
     uint64_t tokens, labels;                /* of this update */
     double padding;                         /* share of its row positions that hold no token */

@@ -140,8 +140,6 @@ static void test_config_errors(void **state)
 static void test_not_supported_yet(void **state)
 {
     static const char *const sets[][2] = {
-        {"--set=stage2.zclip.enabled=true", "stage2.zclip.enabled"},
-        {"--set=stage2.early_stopping.enabled=true", "stage2.early_stopping.enabled"},
         {"--set=logging.telemetry_interval=10", "logging.telemetry_interval"},
     };
     (void)state;

@@ -350,11 +350,13 @@ static void bad_lines_are_refused_with_their_place(void **state)
                            "lambda_warmup, max_steps, total_tokens, batch_size, gradient_accumulation_steps, "
                            "gradient_clipping, zclip, max_skipped_updates, early_stopping, optimizer, scheduler, "
                            "activation_checkpointing, data"},
-        {"  zclip: {enabled: true}\n", "run.yaml:8:20: stage2.zclip.enabled: true is not supported yet"},
         {"  zclip: {z_threshold: 0}\n",
          "run.yaml:8:24: stage2.zclip.z_threshold: found the number 0, expected a number above 0"},
         {"  early_stopping: {enabled: true}\n",
-         "run.yaml:8:29: stage2.early_stopping.enabled: true is not supported yet"},
+         "run.yaml:8:3: stage2.early_stopping: missing \"data.validation\", which it looks at"},
+        {"  early_stopping: {enabled: true}\n  data: {validation: [{path: v.bin}]}\nlogging: {eval_interval: 0}\n",
+         "run.yaml:8:3: stage2.early_stopping: logging.eval_interval is 0, so there would be nothing to look at before "
+         "the end"},
         {"logging: {telemetry_interval: 100}\n",
          "run.yaml:8:31: logging.telemetry_interval: the number 100 is not supported yet"},
         {"compute: {matmul: bf16}\n",
