@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#include "base/minmax.h"
 
 /* Elements to a piece of work: whole bytes of packed codes, and few enough to count in 32 bits. */
 enum { PIECE = 16384 };
@@ -25,7 +25,7 @@ void bt_packed_codes_make(uint8_t *packed, const int8_t *t, size_t n)
 {
 #pragma omp parallel for schedule(static) if (n > PIECE)
     for (size_t i = 0; i < n; i += 4)
-        packed[i / 4] = (uint8_t)packed_byte(t + i, MIN((size_t)4, n - i));
+        packed[i / 4] = (uint8_t)packed_byte(t + i, BT_MIN((size_t)4, n - i));
 }
 
 bool bt_packed_codes_valid(const uint8_t *packed, size_t n)
@@ -56,7 +56,7 @@ static struct bt_code_counts compare_piece(const int8_t *t, const uint8_t *packe
         plus += t[i] > 0;
     }
     for (size_t i = 0; i < n; i += 4)
-        compare_byte(&counts, packed_byte(t + i, MIN((size_t)4, n - i)), packed[i / 4]);
+        compare_byte(&counts, packed_byte(t + i, BT_MIN((size_t)4, n - i)), packed[i / 4]);
     counts.minus = minus;
     counts.plus = plus;
     counts.zero = n - minus - plus;
@@ -68,7 +68,7 @@ void bt_codes_compare(struct bt_code_counts *counts, const int8_t *t, const uint
     uint64_t minus = 0, zero = 0, plus = 0, flipped = 0, sign_changed = 0;
 #pragma omp parallel for schedule(static) reduction(+ : minus, zero, plus, flipped, sign_changed)
     for (size_t i = 0; i < n; i += PIECE) {
-        const struct bt_code_counts piece = compare_piece(t + i, packed + i / 4, MIN((size_t)PIECE, n - i));
+        const struct bt_code_counts piece = compare_piece(t + i, packed + i / 4, BT_MIN((size_t)PIECE, n - i));
         minus += piece.minus;
         zero += piece.zero;
         plus += piece.plus;
@@ -84,7 +84,7 @@ uint64_t bt_weights_near_boundary(const float *w, size_t n, float s, float margi
     uint64_t near = 0;
 #pragma omp parallel for schedule(static) reduction(+ : near)
     for (size_t at = 0; at < n; at += PIECE) {
-        const size_t end = at + MIN((size_t)PIECE, n - at);
+        const size_t end = at + BT_MIN((size_t)PIECE, n - at);
         uint32_t count = 0;
 #pragma omp simd reduction(+ : count)
         for (size_t i = at; i < end; i++)
@@ -99,7 +99,7 @@ uint64_t bt_codes_at_ends(const int8_t *codes, size_t n)
     uint64_t ends = 0;
 #pragma omp parallel for schedule(static) reduction(+ : ends) if (n > PIECE)
     for (size_t at = 0; at < n; at += PIECE) {
-        const size_t end = at + MIN((size_t)PIECE, n - at);
+        const size_t end = at + BT_MIN((size_t)PIECE, n - at);
         uint32_t count = 0;
 #pragma omp simd reduction(+ : count)
         for (size_t i = at; i < end; i++)
