@@ -21,6 +21,7 @@
 #include "io/shard.h"
 #include "nn/model.h"
 #include "run_program.h"
+#include "text/grammar.h"
 #include "text/tokenizer.h"
 
 static const char *client, *train;
@@ -114,7 +115,6 @@ static size_t check_greedy(const char *name, const char *path, const json_t *lis
 struct clients {
     char *dir, *node_modules;
     json_t *jobs, *answers; /* in the same order */
-    int32_t story[LOSS_TOKENS];
 };
 
 static const char *in_world(const struct clients *c, const char *name)
@@ -167,9 +167,9 @@ static json_t *add_export(struct clients *c, const char *model, const char *file
     return job;
 }
 
-static void add_greedy(json_t *job)
+static void add_greedy(json_t *job, int32_t start)
 {
-    json_object_set_new(job, "greedy", json_pack("{s:[i], s:i}", "start", 1, "count", GREEDY));
+    json_object_set_new(job, "greedy", json_pack("{s:[i], s:i}", "start", (int)start, "count", GREEDY));
 }
 
 static void add_loss(json_t *job, const int32_t *ids)
@@ -269,6 +269,7 @@ static const struct plain {
     const char *name, *file, *head;
     bool ternary;
 } plain[] = {
+    {"qwen2-ternary", "qwen2-plain.gguf", "{\"model_type\": \"qwen2\", \"tie_word_embeddings\": true, ", true},
     {"qwen3", "qwen3-plain.gguf", "{\"model_type\": \"qwen3\", \"head_dim\": 32, \"tie_word_embeddings\": false, ",
      true},
     {"llama3", "llama3-plain.gguf",
@@ -317,9 +318,92 @@ static void make_qwen2(const struct clients *c)
                     data_keys()));
 }
 
-/* ---- vocabularies ---- */
+/* ---- the embedded default: its shape, its tokenizer, its stories ---- */
 
 #define OWN_TOKENIZER BT_SOURCE_DIR "/data/model/tokenizer.json"
+
+/* Lists the ids of texts by our own tokenizer, one text after the other. */
+struct own_encoder {
+    struct bt_tokenizer *tokenizer;
+    struct bt_tokenizer_scratch *scratch;
+};
+
+static void own_encoder_open(struct own_encoder *own)
+{
+    struct bt_diag diag = {""};
+    TEST_OK(bt_tokenizer_open(OWN_TOKENIZER, &own->tokenizer, &diag), diag);
+    TEST_OK(bt_tokenizer_scratch_create(own->tokenizer, &own->scratch, &diag), diag);
+}
+
+static void own_encoder_close(struct own_encoder *own)
+{
+    bt_tokenizer_scratch_destroy(own->scratch);
+    bt_tokenizer_close(own->tokenizer);
+}
+
+static void own_encode(const struct own_encoder *own, const char *text, size_t size, struct bt_ids *ids)
+{
+    struct bt_diag diag = {""};
+    TEST_OK(bt_tokenizer_encode(own->tokenizer, own->scratch, text, size, false, ids, &diag), diag);
+}
+
+/* Stories of the grammar as tools/quickstart has them, each with the line that ends it. */
+static void write_stories(const struct bt_grammar *grammar, const char *path)
+{
+    enum { STORIES = 1000 };
+    struct bt_diag diag = {""};
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (uint64_t i = 0; i < STORIES; i++) {
+        char *text;
+        size_t size;
+        TEST_OK(bt_grammar_generate(grammar, 1, i, &text, &size, &diag), diag);
+        fprintf(file, "%.*s\n<|eos|>\n", (int)size, text);
+        bt_free(text);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Stories that training does not see, BOS and EOS around each, up to LOSS_TOKENS ids. */
+static void read_stories(const struct bt_grammar *grammar, int32_t *to)
+{
+    enum { BOS = 0, EOS = 1 };
+    struct bt_diag diag = {""};
+    struct own_encoder own;
+    struct bt_ids ids = {0};
+    size_t count = 0;
+    own_encoder_open(&own);
+    for (uint64_t i = 0; count < LOSS_TOKENS; i++) {
+        char *text;
+        size_t size;
+        TEST_OK(bt_grammar_generate(grammar, 2, i, &text, &size, &diag), diag);
+        ids.count = 0;
+        own_encode(&own, text, size, &ids);
+        bt_free(text);
+        to[count++] = BOS;
+        for (size_t k = 0; k <= ids.count && count < LOSS_TOKENS; k++)
+            to[count++] = k < ids.count ? ids.at[k] : EOS;
+    }
+    bt_ids_finish(&ids);
+    own_encoder_close(&own);
+}
+
+/* What tools/quickstart does, with fewer updates: from random weights to a ternary model. */
+static void make_default(const struct clients *c, const struct bt_grammar *grammar)
+{
+    write_stories(grammar, in_world(c, "stories.txt"));
+    train_run(c, "default",
+              "name: default\nseed: 1\nstages: [stage0, stage1, stage2]\n"
+              "model: {config: " BT_SOURCE_DIR "/data/model/config.json}\n"
+              "data:\n  train: [{path: stories.txt, format: text, separator: '<|eos|>'}]\n"
+              "  max_seq_length: 256\n  packing: false\n"
+              "stage0: {max_steps: 40, batch_size: 4, optimizer: {lr: 4.0e-3}, scheduler: {warmup_steps: 5}}\n"
+              "stage1: {calibration_tokens: 1024}\n"
+              "stage2: {max_steps: 30, batch_size: 4, lambda_warmup: {warmup_steps: 10},"
+              " optimizer: {lr: 4.0e-3}, scheduler: {warmup_steps: 5}}\n");
+}
+
+/* ---- vocabularies ---- */
 
 /* A model that is all embedding, with the tokenizer of a family. */
 static void make_vocabulary(struct clients *c, const char *family, const char *name, const char *rest)
@@ -383,17 +467,30 @@ static size_t count_different(const json_t *answer, const json_t *rows, const ch
 
 static const struct {
     const char *model, *file;
-} trained[] = {{"runs/ternary/stage2/model", "ternary.gguf"},
-               {"runs/stories/stage2/model", "stories.gguf"},
-               {"runs/float/stage0/model", "float.gguf"}};
+    int32_t start; /* BOS */
+} trained[] = {{"runs/default/stage2/model", "default.gguf", 0},
+               {"runs/ternary/stage2/model", "ternary.gguf", 1},
+               {"runs/stories/stage2/model", "stories.gguf", 1},
+               {"runs/float/stage0/model", "float.gguf", 1}};
+
+/* Those whose rows every type fits, and texts that they have not seen. */
+static struct wide {
+    const char *name, *model;
+    int32_t text[LOSS_TOKENS];
+} wide[] = {{.name = "default", .model = "runs/default/stage2/model"},
+            {.name = "ternary", .model = "runs/ternary/stage2/model"}};
 
 /* Types that quantise activations otherwise than training did, or not at all. */
 static const struct {
-    const char *type, *file;
+    const char *name;
     bool int8, old; /* what to compare with; every release knows it */
-} types[] = {{"tq2_0", "tq2_0.gguf", true, true}, {"tq1_0", "tq1_0.gguf", true, true},
-             {"q8_0", "q8_0.gguf", true, true},   {"f16", "f16.gguf", false, true},
-             {"bf16", "bf16.gguf", false, true},  {"q2_0", "q2_0.gguf", true, false}};
+} types[] = {{"tq2_0", true, true}, {"tq1_0", true, true}, {"q8_0", true, true}, {"f16", false, true},
+             {"bf16", false, true}, {"q2_0", true, false}, {"i2_s", true, false}};
+
+static const char *file_of(const struct wide *w, size_t type)
+{
+    return test_format("%s-%s.gguf", w->name, types[type].name);
+}
 
 /* Golden files that llama.cpp's own tests are made of, and one of Hugging Face's tokens. */
 static const struct {
@@ -421,52 +518,62 @@ static bool has_clients(void)
 
 static void ask_for_tokens(struct clients *c)
 {
-    make_bitnet(c);
-    make_stories(c);
-    make_qwen2(c);
     for (size_t i = 0; i < BT_ARRAY_LEN(trained); i++)
-        add_greedy(add_export(c, trained[i].model, trained[i].file, "f32", "f32"));
-    for (size_t i = 0; i < BT_ARRAY_LEN(plain); i++) {
-        make_plain(c, &plain[i]);
-        add_greedy(add_export(c, plain[i].name, plain[i].file, "f32", "f32"));
-    }
+        add_greedy(add_export(c, trained[i].model, trained[i].file, "f32", "f32"), trained[i].start);
+    for (size_t i = 0; i < BT_ARRAY_LEN(plain); i++)
+        add_greedy(add_export(c, plain[i].name, plain[i].file, "f32", "f32"), 1);
 }
 
-static void ask_for_losses(struct clients *c)
+static void read_shard(int32_t *to)
 {
     struct bt_shard shard = {0};
     struct bt_diag diag = {""};
     const char *path = test_shared("data/shards/tinystories-stories260K-valid.bin");
     TEST_OK(bt_shard_open(path, BT_SHARD_LLMC, &shard, &diag), diag);
-    bt_shard_read(&shard, 0, LOSS_TOKENS, c->story);
+    bt_shard_read(&shard, 0, LOSS_TOKENS, to);
     bt_shard_close(&shard);
-    for (size_t i = 0; i < BT_ARRAY_LEN(types); i++)
-        add_loss(add_export(c, trained[0].model, types[i].file, types[i].type, "f16"), c->story);
-    add_loss(add_export(c, trained[0].model, "i2_s.gguf", "i2_s", "f16"), c->story);
+}
+
+static void ask_for_losses(struct clients *c)
+{
+    for (size_t w = 0; w < BT_ARRAY_LEN(wide); w++)
+        for (size_t i = 0; i < BT_ARRAY_LEN(types); i++)
+            add_loss(add_export(c, wide[w].model, file_of(&wide[w], i), types[i].name, "f16"), wide[w].text);
+}
+
+static void make_models(const struct clients *c)
+{
+    struct bt_diag diag = {""};
+    struct bt_grammar *grammar = NULL;
+    TEST_OK(bt_grammar_read(BT_SOURCE_DIR "/data/stories.grammar", &grammar, &diag), diag);
+    make_default(c, grammar);
+    read_stories(grammar, wide[0].text);
+    bt_grammar_destroy(grammar);
+    make_bitnet(c);
+    read_shard(wide[1].text);
+    make_stories(c);
+    make_qwen2(c);
+    for (size_t i = 0; i < BT_ARRAY_LEN(plain); i++)
+        make_plain(c, &plain[i]);
 }
 
 /* The texts of another family's rows, with the ids of our own tokenizer. */
 static json_t *own_rows(void)
 {
-    struct bt_tokenizer *t = NULL;
-    struct bt_tokenizer_scratch *scratch = NULL;
-    struct bt_diag diag = {""};
+    struct own_encoder own;
     json_t *rows = read_rows(test_shared("data/tokenizers/smollm2/golden-hf.jsonl"));
-    TEST_OK(bt_tokenizer_open(OWN_TOKENIZER, &t, &diag), diag);
-    TEST_OK(bt_tokenizer_scratch_create(t, &scratch, &diag), diag);
+    own_encoder_open(&own);
     for (size_t i = 0; i < json_array_size(rows); i++) {
         json_t *row = json_array_get(rows, i), *list = json_array();
         const json_t *text = json_object_get(row, "text");
         struct bt_ids ids = {0};
-        TEST_OK(bt_tokenizer_encode(t, scratch, json_string_value(text), json_string_length(text), false, &ids, &diag),
-                diag);
+        own_encode(&own, json_string_value(text), json_string_length(text), &ids);
         for (size_t k = 0; k < ids.count; k++)
             json_array_append_new(list, json_integer(ids.at[k]));
         json_object_set_new(row, "ids", list);
         bt_ids_finish(&ids);
     }
-    bt_tokenizer_scratch_destroy(scratch);
-    bt_tokenizer_close(t);
+    own_encoder_close(&own);
     return rows;
 }
 
@@ -499,6 +606,7 @@ static struct clients *asked(void)
     }
     if (!world.answers) {
         test_shared("data");
+        make_models(&world);
         ask_for_tokens(&world);
         ask_for_losses(&world);
         ask_for_texts(&world);
@@ -553,25 +661,30 @@ static void llama_cpp_computes_what_we_compute(void **state)
         check_model(c, plain[i].name, plain[i].file);
 }
 
+static void check_perplexity(const struct clients *c, const struct wide *w, size_t type)
+{
+    const char *error = error_for(c, file_of(w, type));
+    if (error && !types[type].old) {
+        print_message("%s: this release of llama.cpp does not know it: %s\n", types[type].name, error);
+        return;
+    }
+    char *model = strdup(in_world(c, w->model));
+    const double theirs = exp(json_number_value(json_object_get(good_answer(c, file_of(w, type)), "loss")));
+    const double ours = exp(our_loss(model, types[type].int8, w->text, LOSS_TOKENS, 512));
+    print_message("%s, %s: perplexity %.3f by llama.cpp, %.3f by us\n", w->name, types[type].name, theirs, ours);
+    assert_true(fabs(theirs - ours) <= 0.01 * ours);
+    free(model);
+}
+
 static void perplexity_is_that_of_training(void **state)
 {
     (void)state;
     const struct clients *c = asked();
-    char *model = strdup(in_world(c, trained[0].model));
-    for (size_t i = 0; i < BT_ARRAY_LEN(types); i++) {
-        if (error_for(c, types[i].file) && !types[i].old) {
-            print_message("%s: this release of llama.cpp does not know it: %s\n", types[i].type,
-                          error_for(c, types[i].file));
-            continue;
-        }
-        const double theirs = exp(json_number_value(json_object_get(good_answer(c, types[i].file), "loss")));
-        const double ours = exp(our_loss(model, types[i].int8, c->story, LOSS_TOKENS, 512));
-        print_message("%s: perplexity %.3f by llama.cpp, %.3f by us\n", types[i].type, theirs, ours);
-        assert_true(fabs(theirs - ours) <= 0.01 * ours);
+    for (size_t w = 0; w < BT_ARRAY_LEN(wide); w++) {
+        for (size_t i = 0; i < BT_ARRAY_LEN(types); i++)
+            check_perplexity(c, &wide[w], i);
+        assert_non_null(error_for(c, test_format("%s-i2_s.gguf", wide[w].name))); /* bitnet.cpp's alone */
     }
-    print_message("i2_s: %s\n", error_for(c, "i2_s.gguf"));
-    assert_non_null(error_for(c, "i2_s.gguf")); /* bitnet.cpp's alone */
-    free(model);
 }
 
 static void llama_cpp_cuts_texts_alike(void **state)
