@@ -1,6 +1,9 @@
 #include "text/json_field.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "text/utf8.h"
 
 void bt_where_at(struct bt_where *where, const struct bt_where *file, const char *key)
 {
@@ -44,6 +47,20 @@ enum bt_err bt_field_text(const json_t *object, const char *key, const struct bt
     if (!json_is_string(value))
         return wrong(diag, where, key, value, "a string");
     *ret_text = (struct bt_json_text){json_string_value(value), json_string_length(value)};
+    return BT_OK;
+}
+
+enum bt_err bt_field_character(const json_t *object, const char *key, const struct bt_where *where,
+                               struct bt_json_text *ret_text, struct bt_diag *diag)
+{
+    struct bt_json_text text;
+    uint32_t code;
+    const enum bt_err err = bt_field_text(object, key, where, &text, diag);
+    if (err)
+        return err;
+    if (text.size == 0 || bt_utf8_take(text.at, &code) != text.size)
+        return bt_fail(diag, BT_EINPUT, "%s.%s: '%.80s' is not one character", where->text, key, text.at);
+    *ret_text = text;
     return BT_OK;
 }
 
@@ -116,6 +133,33 @@ enum bt_err bt_json_type(const json_t *value, const struct bt_where *where, cons
     if (!err)
         *ret_type = type.at;
     return err;
+}
+
+enum bt_err bt_field_each(const json_t *object, const char *key, const struct bt_where *where, bt_element_fn *each,
+                          void *reader, struct bt_diag *diag)
+{
+    json_t *array;
+    struct bt_where list, place;
+    enum bt_err err = bt_field_array(object, key, where, &array, diag);
+    bt_where_key(&list, where, key);
+    for (size_t i = 0; !err && i < json_array_size(array); i++) {
+        bt_where_index(&place, &list, i);
+        err = each(reader, json_array_get(array, i), &place, diag);
+    }
+    return err;
+}
+
+enum bt_err bt_json_steps(const json_t *value, const char *key, const struct bt_where *where, bt_element_fn *each,
+                          void *reader, struct bt_diag *diag)
+{
+    const char *type;
+    if (!value || json_is_null(value))
+        return BT_OK;
+    const enum bt_err err = bt_json_type(value, where, &type, diag);
+    if (err)
+        return err;
+    return strcmp(type, "Sequence") != 0 ? each(reader, value, where, diag)
+                                         : bt_field_each(value, key, where, each, reader, diag);
 }
 
 enum bt_err bt_fail_type(struct bt_diag *diag, const struct bt_where *where, const char *type, const char *supported)

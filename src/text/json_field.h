@@ -19,6 +19,9 @@ struct bt_json_text {
 };
 enum bt_err bt_field_text(const json_t *object, const char *key, const struct bt_where *where,
                           struct bt_json_text *ret_text, struct bt_diag *diag);
+/* A text of a single character. */
+enum bt_err bt_field_character(const json_t *object, const char *key, const struct bt_where *where,
+                               struct bt_json_text *ret_text, struct bt_diag *diag);
 enum bt_err bt_field_bool(const json_t *object, const char *key, const struct bt_where *where, bool *ret_value,
                           struct bt_diag *diag);
 /* The same for one that may be missing or null. */
@@ -39,6 +42,16 @@ enum bt_err bt_json_type(const json_t *value, const struct bt_where *where, cons
                          struct bt_diag *diag);
 /* A type that is not supported, by name. */
 enum bt_err bt_fail_type(struct bt_diag *diag, const struct bt_where *where, const char *type, const char *supported);
+
+/* Does something with one element of an array, or with one step; `reader` is whatever the caller handed on. */
+typedef enum bt_err bt_element_fn(void *reader, const json_t *element, const struct bt_where *where,
+                                  struct bt_diag *diag);
+/* The elements of an array in order, up to the first error. */
+enum bt_err bt_field_each(const json_t *object, const char *key, const struct bt_where *where, bt_element_fn *each,
+                          void *reader, struct bt_diag *diag);
+/* A part of a tokenizer: nothing (NULL or null), one step, or a Sequence of those that lie under `key`. */
+enum bt_err bt_json_steps(const json_t *value, const char *key, const struct bt_where *where, bt_element_fn *each,
+                          void *reader, struct bt_diag *diag);
 
 /* What a Replace step replaces (from, never empty) and puts there (to); one with a Regex is refused. */
 enum bt_err bt_field_replace(const json_t *value, const struct bt_where *where, struct bt_json_text *ret_from,

@@ -44,9 +44,9 @@ static enum bt_err read_replace(const json_t *value, const struct bt_where *wher
     return err;
 }
 
-static enum bt_err read_step(const json_t *value, const struct bt_where *where, struct bt_normalizer *normalizer,
-                             struct bt_diag *diag)
+static enum bt_err read_step(void *reader, const json_t *value, const struct bt_where *where, struct bt_diag *diag)
 {
+    struct bt_normalizer *normalizer = reader;
     const char *type;
     const enum bt_err err = bt_json_type(value, where, &type, diag);
     if (err)
@@ -66,21 +66,7 @@ static enum bt_err read_step(const json_t *value, const struct bt_where *where, 
 enum bt_err bt_normalizer_read(const json_t *value, const struct bt_where *where, struct bt_normalizer *normalizer,
                                struct bt_diag *diag)
 {
-    const char *type;
-    json_t *steps;
-    struct bt_where list, place;
-    if (!value || json_is_null(value))
-        return BT_OK;
-    enum bt_err err = bt_json_type(value, where, &type, diag);
-    if (err || strcmp(type, "Sequence") != 0)
-        return err ? err : read_step(value, where, normalizer, diag);
-    err = bt_field_array(value, "normalizers", where, &steps, diag);
-    bt_where_key(&list, where, "normalizers");
-    for (size_t i = 0; !err && i < json_array_size(steps); i++) {
-        bt_where_index(&place, &list, i);
-        err = read_step(json_array_get(steps, i), &place, normalizer, diag);
-    }
-    return err;
+    return bt_json_steps(value, "normalizers", where, read_step, normalizer, diag);
 }
 
 void bt_normalizer_finish(struct bt_normalizer *normalizer)

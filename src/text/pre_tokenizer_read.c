@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "text/pre_tokenizer.h"
-#include "text/utf8.h"
 
 static const char gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -115,13 +114,10 @@ static enum bt_err read_metaspace(const json_t *value, const struct bt_where *wh
                                   struct bt_pre_step *step, struct bt_diag *diag)
 {
     struct bt_json_text mark;
-    uint32_t code;
     (void)pre;
-    enum bt_err err = bt_field_text(value, "replacement", where, &mark, diag);
+    enum bt_err err = bt_field_character(value, "replacement", where, &mark, diag);
     if (err)
         return err;
-    if (mark.size == 0 || bt_utf8_take(mark.at, &code) != mark.size)
-        return bt_fail(diag, BT_EINPUT, "%s.replacement: '%.80s' is not one character", where->text, mark.at);
     step->kind = BT_PRE_METASPACE;
     step->mark_size = mark.size;
     memcpy(step->mark, mark.at, mark.size);
@@ -130,9 +126,9 @@ static enum bt_err read_metaspace(const json_t *value, const struct bt_where *wh
     return err;
 }
 
-static enum bt_err read_step(const json_t *value, const struct bt_where *where, struct bt_pre_tokenizer *pre,
-                             struct bt_diag *diag)
+static enum bt_err read_step(void *reader, const json_t *value, const struct bt_where *where, struct bt_diag *diag)
 {
+    struct bt_pre_tokenizer *pre = reader;
     static const struct {
         const char *type;
         read_fn *read;
@@ -157,21 +153,7 @@ static enum bt_err read_step(const json_t *value, const struct bt_where *where, 
 enum bt_err bt_pre_tokenizer_read(const json_t *value, const struct bt_where *where, struct bt_pre_tokenizer *pre,
                                   struct bt_diag *diag)
 {
-    const char *type;
-    json_t *steps;
-    struct bt_where list, place;
-    if (!value || json_is_null(value))
-        return BT_OK;
-    enum bt_err err = bt_json_type(value, where, &type, diag);
-    if (err || strcmp(type, "Sequence") != 0)
-        return err ? err : read_step(value, where, pre, diag);
-    err = bt_field_array(value, "pretokenizers", where, &steps, diag);
-    bt_where_key(&list, where, "pretokenizers");
-    for (size_t i = 0; !err && i < json_array_size(steps); i++) {
-        bt_where_index(&place, &list, i);
-        err = read_step(json_array_get(steps, i), &place, pre, diag);
-    }
-    return err;
+    return bt_json_steps(value, "pretokenizers", where, read_step, pre, diag);
 }
 
 void bt_pre_tokenizer_finish(struct bt_pre_tokenizer *pre)

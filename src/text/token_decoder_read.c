@@ -3,23 +3,6 @@
 
 #include "base/mem.h"
 #include "text/token_decoder.h"
-#include "text/utf8.h"
-
-/* A field with a single character. */
-static enum bt_err read_character(const json_t *value, const char *key, const struct bt_where *where, char out[5],
-                                  size_t *ret_size, struct bt_diag *diag)
-{
-    struct bt_json_text text;
-    uint32_t code;
-    const enum bt_err err = bt_field_text(value, key, where, &text, diag);
-    if (err)
-        return err;
-    if (text.size == 0 || bt_utf8_take(text.at, &code) != text.size)
-        return bt_fail(diag, BT_EINPUT, "%s.%s: '%.80s' is not one character", where->text, key, text.at);
-    memcpy(out, text.at, text.size);
-    *ret_size = text.size;
-    return BT_OK;
-}
 
 static enum bt_err read_replace(const json_t *value, const struct bt_where *where, struct bt_token_decoder *decoder,
                                 struct bt_diag *diag)
@@ -42,7 +25,8 @@ static enum bt_err read_strip(const json_t *value, const struct bt_where *where,
                               struct bt_diag *diag)
 {
     int32_t start, stop;
-    enum bt_err err = read_character(value, "content", where, decoder->strip, &decoder->strip_size, diag);
+    struct bt_json_text stripped;
+    enum bt_err err = bt_field_character(value, "content", where, &stripped, diag);
     if (!err)
         err = bt_field_id(value, "start", where, &start, diag);
     if (!err)
@@ -51,6 +35,8 @@ static enum bt_err read_strip(const json_t *value, const struct bt_where *where,
         return err;
     if (stop != 0 || !decoder->fuse)
         return bt_fail(diag, BT_EINPUT, "%s: Strip is supported behind Fuse and with stop 0 only", where->text);
+    memcpy(decoder->strip, stripped.at, stripped.size);
+    decoder->strip_size = stripped.size;
     decoder->strip_most = (size_t)start;
     return BT_OK;
 }
@@ -59,13 +45,16 @@ static enum bt_err read_metaspace(const json_t *value, const struct bt_where *wh
                                   struct bt_diag *diag)
 {
     bool prefix;
-    enum bt_err err = read_character(value, "replacement", where, decoder->mark, &decoder->mark_size, diag);
+    struct bt_json_text mark;
+    enum bt_err err = bt_field_character(value, "replacement", where, &mark, diag);
     if (!err)
         err = bt_field_bool_or(value, "add_prefix_space", true, where, &prefix, diag);
     if (err)
         return err;
     const json_t *scheme = json_object_get(value, "prepend_scheme");
     decoder->kind = BT_DECODE_METASPACE;
+    memcpy(decoder->mark, mark.at, mark.size);
+    decoder->mark_size = mark.size;
     decoder->mark_first_drops = prefix && !(json_is_string(scheme) && !strcmp(json_string_value(scheme), "never"));
     return BT_OK;
 }
@@ -73,9 +62,16 @@ static enum bt_err read_metaspace(const json_t *value, const struct bt_where *wh
 /* The steps that a Sequence may have, in this order. */
 static const char *const piece_types[] = {"Replace", "ByteFallback", "Fuse", "Strip"};
 
-static enum bt_err read_piece_step(const json_t *value, const struct bt_where *where, struct bt_token_decoder *decoder,
-                                   size_t *rank, struct bt_diag *diag)
+struct pieces {
+    struct bt_token_decoder *decoder;
+    size_t rank; /* of the newest step */
+};
+
+static enum bt_err read_piece_step(void *reader, const json_t *value, const struct bt_where *where,
+                                   struct bt_diag *diag)
 {
+    struct pieces *pieces = reader;
+    struct bt_token_decoder *decoder = pieces->decoder;
     const char *type;
     const enum bt_err err = bt_json_type(value, where, &type, diag);
     if (err)
@@ -86,12 +82,12 @@ static enum bt_err read_piece_step(const json_t *value, const struct bt_where *w
     if (found == 4)
         return bt_fail_type(diag, where, type,
                             "ByteLevel, Metaspace, and Sequence of Replace, ByteFallback, Fuse and Strip");
-    if (found < *rank || (found == *rank && found == 3 && decoder->strip_size))
+    if (found < pieces->rank || (found == pieces->rank && found == 3 && decoder->strip_size))
         return bt_fail(diag, BT_EINPUT,
                        "%s: %s in this place is not supported; the order is Replace, ByteFallback, "
                        "Fuse, Strip",
                        where->text, type);
-    *rank = found;
+    pieces->rank = found;
     decoder->kind = BT_DECODE_PIECES;
     decoder->byte_fallback |= found == 1;
     decoder->fuse |= found == 2;
@@ -105,27 +101,22 @@ static enum bt_err read_sequence(const json_t *value, const struct bt_where *whe
 {
     json_t *steps;
     struct bt_where list, place;
-    size_t rank = 0;
-    enum bt_err err = bt_field_array(value, "decoders", where, &steps, diag);
+    const enum bt_err err = bt_field_array(value, "decoders", where, &steps, diag);
     if (err)
         return err;
     bt_where_key(&list, where, "decoders");
     bt_where_index(&place, &list, 0);
     if (json_array_size(steps) == 1)
         return bt_token_decoder_read(json_array_get(steps, 0), &place, decoder, diag);
+    struct pieces pieces = {.decoder = decoder};
     decoder->kind = BT_DECODE_PIECES; /* no steps at all: the tokens as they are */
-    for (size_t i = 0; !err && i < json_array_size(steps); i++) {
-        bt_where_index(&place, &list, i);
-        err = read_piece_step(json_array_get(steps, i), &place, decoder, &rank, diag);
-    }
-    return err;
+    return bt_field_each(value, "decoders", where, read_piece_step, &pieces, diag);
 }
 
 enum bt_err bt_token_decoder_read(const json_t *value, const struct bt_where *where, struct bt_token_decoder *decoder,
                                   struct bt_diag *diag)
 {
     const char *type;
-    size_t rank = 0;
     if (!value || json_is_null(value))
         return BT_OK;
     const enum bt_err err = bt_json_type(value, where, &type, diag);
@@ -139,7 +130,7 @@ enum bt_err bt_token_decoder_read(const json_t *value, const struct bt_where *wh
         return read_metaspace(value, where, decoder, diag);
     if (!strcmp(type, "Sequence"))
         return read_sequence(value, where, decoder, diag);
-    return read_piece_step(value, where, decoder, &rank, diag);
+    return read_piece_step(&(struct pieces){.decoder = decoder}, value, where, diag);
 }
 
 void bt_token_decoder_finish(struct bt_token_decoder *decoder)
