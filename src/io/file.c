@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define XXH_STATIC_LINKING_ONLY /* the hash state by value */
@@ -144,6 +145,12 @@ bool bt_file_exists(const char *path)
 {
     struct stat info;
     return lstat(path, &info) == 0;
+}
+
+bool bt_file_is_older(const char *path, int64_t seconds)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 && time(NULL) - info.st_mtime > seconds;
 }
 
 bool bt_dir_exists(const char *path)

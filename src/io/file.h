@@ -48,6 +48,7 @@ enum bt_err bt_dir_sync(const char *path, struct bt_diag *diag);
 enum bt_err bt_dir_remove(const char *path, struct bt_diag *diag); /* a whole tree; absent is fine */
 bool bt_file_exists(const char *path);                             /* anything of that name */
 bool bt_dir_exists(const char *path);
+bool bt_file_is_older(const char *path, int64_t seconds); /* last written before that; false when it is gone */
 enum bt_err bt_file_read(const char *path, char **ret_text, size_t *ret_size, struct bt_diag *diag); /* NUL added */
 enum bt_err bt_file_hash(const char *path, uint64_t *ret_hash, uint64_t *ret_size, struct bt_diag *diag); /* XXH3-64 */
 /* Bytes that may still be written there; for a path to come, those of its nearest parent. */

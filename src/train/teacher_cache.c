@@ -1,7 +1,6 @@
 #include "train/teacher_cache.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +10,10 @@
 #include "io/file.h"
 
 static const char magic[8] = "btteach1";
+
+/* Files are written in a moment: one that still has its temporary name after an hour has no writer any more. */
+#define BESIDE_END ".tmp"
+enum { STALE_S = 3600 };
 
 struct header {
     char magic[8];
@@ -37,6 +40,35 @@ static size_t file_size(const struct bt_teacher_cache *cache, size_t tokens)
     return sizeof(struct header) + tokens * (cache->count * (id_size(cache) + sizeof(uint16_t)) + sizeof(uint16_t));
 }
 
+/* Does a file of this name in the cache's folder wait to be renamed? */
+static bool is_beside(const char *name)
+{
+    const size_t length = strlen(name), end = strlen(BESIDE_END);
+    return length > end && !strcmp(name + length - end, BESIDE_END);
+}
+
+/* What writers left behind that were killed. Another process may be writing, or clearing away, at the same moment. */
+static enum bt_err clear_away(const char *folder, struct bt_diag *diag)
+{
+    char **names;
+    size_t count;
+    enum bt_err err = bt_dir_list(folder, &names, &count, diag);
+    if (err)
+        return err;
+    for (size_t i = 0; i < count && !err; i++) {
+        if (!is_beside(names[i]))
+            continue;
+        char *path = bt_path_join(folder, names[i]);
+        if (!path)
+            err = bt_fail_nomem(diag);
+        else if (bt_file_is_older(path, STALE_S))
+            bt_dir_remove(path, NULL);
+        bt_free(path);
+    }
+    bt_names_free(names, count);
+    return err;
+}
+
 enum bt_err bt_teacher_cache_open(const char *folder, uint64_t key, size_t seq, size_t vocab, size_t count,
                                   struct bt_teacher_cache **ret_cache, struct bt_diag *diag)
 {
@@ -52,6 +84,8 @@ enum bt_err bt_teacher_cache_open(const char *folder, uint64_t key, size_t seq, 
         err = bt_fail_nomem(diag);
     else
         err = bt_dir_make(cache->folder, diag);
+    if (!err)
+        err = clear_away(cache->folder, diag);
     if (err)
         bt_teacher_cache_close(cache);
     else
@@ -88,11 +122,18 @@ static struct header header_of(struct bt_teacher_cache *cache, const struct bt_b
     return header;
 }
 
-/* The file's path with something behind it; NULL when memory is out. */
-static char *path_of(const struct bt_teacher_cache *cache, const struct header *header, const char *end)
+/* NULL when memory is out. */
+static char *path_of(const struct bt_teacher_cache *cache, const struct header *header)
 {
-    return bt_sprintf("%s/%02x/%016" PRIx64 "%016" PRIx64 ".row%s", cache->folder, (unsigned)(header->name[0] >> 56),
-                      header->name[0], header->name[1], end);
+    return bt_sprintf("%s/%02x/%016" PRIx64 "%016" PRIx64 ".row", cache->folder, (unsigned)(header->name[0] >> 56),
+                      header->name[0], header->name[1]);
+}
+
+/* Where this process writes it first: all of these lie in one place, where they are found again. */
+static char *beside_of(const struct bt_teacher_cache *cache, const struct header *header)
+{
+    return bt_sprintf("%s/%016" PRIx64 "%016" PRIx64 ".%ld" BESIDE_END, cache->folder, header->name[0], header->name[1],
+                      (long)getpid());
 }
 
 /* The arrays of one row inside a file. */
@@ -147,7 +188,7 @@ bool bt_teacher_cache_read(struct bt_teacher_cache *cache, const struct bt_batch
 {
     const struct header want = header_of(cache, batch, row);
     struct bt_map map = {0};
-    char *path = path_of(cache, &want, "");
+    char *path = path_of(cache, &want);
     bool found = path && bt_file_exists(path) && !bt_map_open(path, &map, NULL);
     if (found)
         found = accept(cache, &map, want, row * batch->seq, block);
@@ -177,11 +218,9 @@ static size_t compose(struct bt_teacher_cache *cache, struct header *header, siz
 enum bt_err bt_teacher_cache_write(struct bt_teacher_cache *cache, const struct bt_batch *batch, size_t row,
                                    const struct bt_top_block *block, struct bt_diag *diag)
 {
-    char beside_end[32];
     struct header header = header_of(cache, batch, row);
     const size_t size = compose(cache, &header, row * batch->seq, block);
-    snprintf(beside_end, sizeof beside_end, ".%ld.tmp", (long)getpid());
-    char *path = path_of(cache, &header, ""), *beside = path_of(cache, &header, beside_end);
+    char *path = path_of(cache, &header), *beside = beside_of(cache, &header);
     char *folder = path ? bt_path_parent(path) : NULL;
     enum bt_err err = path && beside && folder ? bt_dir_make(folder, diag) : bt_fail_nomem(diag);
     if (!err)

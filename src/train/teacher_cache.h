@@ -9,8 +9,8 @@
  *   char magic[8] | uint64 key | uint64 name[2] | uint32 tokens, count | uint64 XXH3-64 of what follows
  *   ids (tokens, count), uint16 where the vocabulary allows, else int32 | uint16 levels (tokens, count), rest (tokens)
  *
- * Files are written beside and renamed, so several processes may share a folder, and an interrupted one is continued. A
- * file that is not what it must be is as good as absent, and is replaced. */
+ * Files are written as <folder>/<key>/<name>.<process id>.tmp and renamed, so several processes may share a folder, and
+ * an interrupted one is continued. A file that is not what it must be is as good as absent, and is replaced. */
 #ifndef BT_TRAIN_TEACHER_CACHE_H
 #define BT_TRAIN_TEACHER_CACHE_H
 
@@ -24,7 +24,8 @@
 
 struct bt_teacher_cache;
 
-/* Makes folder and key folder. Rows are of at most seq tokens with `count` ids each out of vocab. BT_EIO, BT_ENOMEM. */
+/* Makes folder and key folder, and removes temporary files that are more than an hour old. Rows are of at most seq
+ * tokens with `count` ids each out of vocab. BT_EIO, BT_ENOMEM. */
 enum bt_err bt_teacher_cache_open(const char *folder, uint64_t key, size_t seq, size_t vocab, size_t count,
                                   struct bt_teacher_cache **ret_cache, struct bt_diag *diag);
 void bt_teacher_cache_close(struct bt_teacher_cache *cache); /* takes NULL */

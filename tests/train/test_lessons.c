@@ -1,12 +1,17 @@
 /* A stage beside its teacher: counts, weights, balances, going on, and the teacher's cache. */
 #include "trainer_world.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "io/file.h"
+#include "train/teacher_cache.h"
 #include "train/teaching.h"
 
 enum { UPDATES = 12 };
@@ -417,6 +422,48 @@ static void hits_and_misses_give_the_same_bits(void **state)
 }
 
 /* Another teacher, temperature or number of ids finds nothing of what is there. */
+/* A file of the cache with key 7, so many hours old. */
+static const char *old_file(const struct lesson_world *w, const char *name, time_t hours)
+{
+    const char *path = test_format("%s/0000000000000007/%s", w->dir, name);
+    const struct timespec then = {.tv_sec = time(NULL) - 3600 * hours}, times[] = {then, then};
+    test_write_file(path, "half", 4);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    return path;
+}
+
+static int no_removing(const char *op, const char *path)
+{
+    (void)path;
+    return strcmp(op, "remove") ? 0 : EACCES;
+}
+
+static void reopen(const struct lesson_world *w)
+{
+    struct bt_teacher_cache *cache = NULL;
+    struct bt_diag diag = {0};
+    TEST_OK(bt_teacher_cache_open(w->dir, 7, 8, 100, 4, &cache, &diag), diag);
+    bt_teacher_cache_close(cache);
+}
+
+static void what_killed_writers_left_is_cleared_away(void **state)
+{
+    (void)state;
+    struct lesson_world w;
+    cached_world(&w, 8);
+    reopen(&w);
+    const char *left = old_file(&w, "a.123.tmp", 2), *writing = old_file(&w, "b.124.tmp", 0);
+    const char *row = old_file(&w, "c.row", 2), *tmp = old_file(&w, ".tmp", 2);
+    bt_io_hook = no_removing; /* nothing that would keep a run from going on */
+    reopen(&w);
+    bt_io_hook = NULL;
+    assert_true(bt_file_exists(left));
+    reopen(&w);
+    assert_false(bt_file_exists(left));
+    assert_true(bt_file_exists(writing) && bt_file_exists(row) && bt_file_exists(tmp));
+    world_finish(&w);
+}
+
 static void a_cache_belongs_to_its_teacher(void **state)
 {
     (void)state;
@@ -539,6 +586,7 @@ int main(void)
         cmocka_unit_test(any_number_of_threads),
         cmocka_unit_test(what_is_not_finite_is_skipped),
         cmocka_unit_test(hits_and_misses_give_the_same_bits),
+        cmocka_unit_test(what_killed_writers_left_is_cleared_away),
         cmocka_unit_test(a_cache_belongs_to_its_teacher),
         cmocka_unit_test(a_cache_agrees_with_its_teacher),
         cmocka_unit_test(a_teacher_that_is_not_finite_is_not_cached),
