@@ -204,6 +204,8 @@ static enum bt_err load_tensors(struct bt_loaded_model *model, const char *confi
         return err;
     if (how != TABLE_ALONE)
         err = fill(model, &map, how, keep_file, diag);
+    for (size_t i = 0; i < model->params.count; i++)
+        model->packed |= map.slots[i].packed;
     bt_tensor_map_finish(&map);
     return err;
 }

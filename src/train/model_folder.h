@@ -16,6 +16,7 @@ struct bt_loaded_model {
     struct bt_hf_config *config;
     struct bt_shape shape;   /* sub_norm as the tensors say */
     struct bt_params params; /* borrows shape; excluded as the folder's marks say */
+    bool packed;             /* the files hold ternary codes, and weights are their masters */
     float *weights;          /* (params.total), 64-byte aligned; in memory. NULL when they are mapped */
     const float *values;     /* the weights to be read: `weights`, or the mapped file */
     struct bt_arena memory;

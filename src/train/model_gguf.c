@@ -123,8 +123,8 @@ static enum bt_err read_tensor(const struct source *source, struct bt_loaded_mod
     if (param->rank == 1 && t->type->block != 1)
         return FAIL_TENSOR(diag, source, t->name, "%s is no type for a vector", t->type->name);
     read_floats(source, t, param, &model->shape, out);
-    return source->ternary && param->linear && !param->excluded ? read_ternary(source, t, out, param->count, diag)
-                                                                : BT_OK;
+    return model->packed && param->linear && !param->excluded ? read_ternary(source, t, out, param->count, diag)
+                                                              : BT_OK;
 }
 
 /* ---- the model ---- */
@@ -141,12 +141,12 @@ static enum bt_err read_model(struct source *source, struct bt_loaded_model *mod
                        model->path, (unsigned long long)model->config->num_hidden_layers, tensors);
     if ((err = bt_model_make_table(model, model->path, model->config->family == BT_BITNET, diag)))
         return err;
+    model->packed = model->config->marks.present ? model->config->marks.ternary : bt_is_bitnet_model(model);
     if ((err = check_tensors(source, model, diag)) || !with_weights)
         return err;
     if ((err = bt_model_allocate(model, diag)))
         return err;
     source->interleaved = bt_gguf_is_interleaved(source->file);
-    source->ternary = model->config->marks.present ? model->config->marks.ternary : bt_is_bitnet_model(model);
     for (size_t i = 0; i < model->params.count && !err; i++)
         err = read_tensor(source, model, &model->params.list[i], diag);
     return err;

@@ -72,6 +72,21 @@ static uint64_t checkpoint_disk(const struct planner *p, uint64_t folders)
     return folders * (model + 2 * (uint64_t)weight_bytes(&p->model->params));
 }
 
+/* Codes and scales are the model at lambda 1. Below it, their master weights compute another function, and so the first
+ * stage that trains must not begin there. */
+static enum bt_err check_full_strength(struct planner *p, const struct bt_cfg_train_stage *config,
+                                       enum bt_stage_id stage, struct bt_diag *diag)
+{
+    const bool packed = p->model->packed;
+    p->model->packed = false;
+    if (packed && bt_stage_is_quantised(config) && config->lambda_warmup.enabled)
+        return bt_fail(diag, BT_EUSAGE,
+                       "%s.lambda_warmup.enabled: %s holds packed ternary weights, which are that model at lambda 1 "
+                       "alone; expected false",
+                       bt_stage_name(stage), p->model->path);
+    return BT_OK;
+}
+
 static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
     const struct bt_cfg_train_stage *config = bt_train_config_stage(p->run->config, s->stage);
@@ -79,7 +94,9 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
     const struct bt_params *params = &p->model->params;
     struct bt_teaching teaching = {0};
     const bool taught = bt_stage_distils(s->stage);
-    enum bt_err err = plan_data(p, s, diag);
+    enum bt_err err = check_full_strength(p, config, s->stage, diag);
+    if (!err)
+        err = plan_data(p, s, diag);
     if (!err && taught)
         err = bt_stage_open_teaching(p->run, s->stage, &p->model->shape, false, &teaching, diag);
     if (err)

@@ -150,6 +150,14 @@ static void training_goes_on_from_a_packed_folder(void **state)
 {
     (void)state;
     assert_int_equal(EXPORT("--model", FINISHED, "--to", "hf", "--out", "wide", "--dtype", "float32"), 0);
+    char *before = world_listing(&world, ".", true);
+    WORLD_RUN_WITH(&world, "--set=name=b", "--set=stages=[stage1, stage2]", "--set=model={path: wide}");
+    world_expect(&world, 2);
+    assert_non_null(strstr(world.output.err, "stage2.lambda_warmup.enabled: wide holds packed ternary weights"));
+    char *after = world_listing(&world, ".", true);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
     WORLD_RUN_WITH(&world, "--set=name=b", "--set=stages=[stage1, stage2]", "--set=model={path: wide}",
                    "--set=stage2.lambda_warmup.enabled=false", "--set=logging.eval_interval=1");
     world_expect(&world, 0);
