@@ -10,6 +10,7 @@
 #include "train/checkpoint_list.h"
 #include "train/checkpoint_state.h"
 #include "train/model_folder.h"
+#include "train/optimizer.h"
 #include "train/progress.h"
 
 #define MODEL_FILE     "model.safetensors"
@@ -38,8 +39,11 @@ char *bt_checkpoint_path(const char *folder, int64_t step)
 
 uint64_t bt_checkpoint_disk_size(const struct bt_checkpoint_source *source)
 {
-    const uint64_t moments = 2 * sizeof(float) * (uint64_t)source->params->elements;
-    return bt_model_disk_size(source->params, source->tokenizer_source) + moments + disk_slack(source);
+    uint64_t moments = 2 * (uint64_t)source->params->elements;
+    for (size_t i = 0; i < source->params->count; i++)
+        if (bt_muon_takes(source->optimizer, &source->params->list[i]))
+            moments -= source->params->list[i].count;
+    return bt_model_disk_size(source->params, source->tokenizer_source) + moments * sizeof(float) + disk_slack(source);
 }
 
 static enum bt_err check_disk(const char *folder, const struct bt_checkpoint_source *source, struct bt_diag *diag)
@@ -55,36 +59,41 @@ static enum bt_err check_disk(const char *folder, const struct bt_checkpoint_sou
     return bt_fail(diag, BT_EIO, "%s: a checkpoint needs %s, and the disk has %s free", folder, needed, there);
 }
 
-static struct bt_tensor_source moment_source(const struct bt_param *param, const char *name, const float *moment)
+struct moments { /* tensors of optimizer.safetensors */
+    struct bt_tensor_source *tensors;
+    struct moment_name *names;
+    size_t count;
+};
+
+static void add_moment(struct moments *moments, const struct bt_param *param, char which, const float *values)
 {
-    struct bt_tensor_source tensor = {.name = name, .dtype = BT_DTYPE_F32, .rank = param->rank};
-    for (size_t i = 0; i < param->rank; i++)
-        tensor.shape[i] = param->shape[i];
-    tensor.data = moment + param->offset;
-    return tensor;
+    struct moment_name *name = &moments->names[moments->count];
+    struct bt_tensor_source *tensor = &moments->tensors[moments->count++];
+    snprintf(name->text, sizeof name->text, "%s.%c", param->name, which);
+    *tensor = (struct bt_tensor_source){.name = name->text, .dtype = BT_DTYPE_F32, .rank = param->rank, .data = values};
+    memcpy(tensor->shape, param->shape, param->rank * sizeof *param->shape);
 }
 
 static enum bt_err write_optimizer(const char *path, const struct bt_checkpoint_source *source, uint64_t *ret_hash,
                                    struct bt_diag *diag)
 {
-    enum bt_err err;
-    const size_t count = source->params->count;
-    struct bt_tensor_source *tensors = bt_zalloc(2 * count, sizeof *tensors);
-    struct moment_name *names = bt_zalloc(2 * count, sizeof *names);
-    if (!tensors || !names) {
+    const struct bt_params *params = source->params;
+    struct moments moments = {.tensors = bt_zalloc(2 * params->count, sizeof *moments.tensors),
+                              .names = bt_zalloc(2 * params->count, sizeof *moments.names)};
+    enum bt_err err = BT_OK;
+    if (!moments.tensors || !moments.names) {
         err = bt_fail_nomem(diag);
         goto done;
     }
-    for (size_t i = 0; i < 2 * count; i++) {
-        const bool second = i >= count;
-        const struct bt_param *param = &source->params->list[second ? i - count : i];
-        snprintf(names[i].text, sizeof names[i].text, "%s.%c", param->name, second ? 'v' : 'm');
-        tensors[i] = moment_source(param, names[i].text, second ? source->v : source->m);
-    }
-    err = bt_safetensors_write(path, tensors, 2 * count, ret_hash, diag);
+    for (size_t i = 0; i < params->count; i++)
+        add_moment(&moments, &params->list[i], 'm', source->m + params->list[i].offset);
+    for (size_t i = 0; i < params->count; i++)
+        if (!bt_muon_takes(source->optimizer, &params->list[i]))
+            add_moment(&moments, &params->list[i], 'v', source->v + bt_second_moment_at(params, source->optimizer, i));
+    err = bt_safetensors_write(path, moments.tensors, moments.count, ret_hash, diag);
 done:
-    bt_free(names);
-    bt_free(tensors);
+    bt_free(moments.names);
+    bt_free(moments.tensors);
     return err;
 }
 
@@ -225,43 +234,85 @@ static bool fits(const struct bt_tensor_view *view, const struct bt_param *param
     return same;
 }
 
+static enum bt_err read_tensor(const struct bt_safetensors *file, const char *path, const struct bt_param *param,
+                               const char *suffix, float *out, struct bt_diag *diag)
+{
+    struct moment_name name;
+    snprintf(name.text, sizeof name.text, "%s%s", param->name, suffix);
+    const struct bt_tensor_view *view = bt_safetensors_find(file, name.text);
+    if (!view)
+        return bt_fail(diag, BT_EINPUT, "%s: tensor %s is missing", path, name.text);
+    if (!fits(view, param))
+        return bt_fail(diag, BT_EINPUT, "%s: tensor %s is not F32 with the %zu elements of this model's shape", path,
+                       name.text, param->count);
+    return bt_tensor_to_f32(view, out, diag);
+}
+
 /* Fills one flat buffer from the tensors named "<parameter><suffix>". The padding between parameters stays zero. */
 static enum bt_err fill(const struct bt_safetensors *file, const char *path, const struct bt_params *params,
                         const char *suffix, float *out, struct bt_diag *diag)
 {
-    struct moment_name name;
+    enum bt_err err = BT_OK;
     memset(out, 0, params->total * sizeof *out);
-    for (size_t i = 0; i < params->count; i++) {
-        const struct bt_param *param = &params->list[i];
-        snprintf(name.text, sizeof name.text, "%s%s", param->name, suffix);
-        const struct bt_tensor_view *view = bt_safetensors_find(file, name.text);
-        if (!view)
-            return bt_fail(diag, BT_EINPUT, "%s: tensor %s is missing", path, name.text);
-        if (!fits(view, param))
-            return bt_fail(diag, BT_EINPUT, "%s: tensor %s is not F32 with the %zu elements of this model's shape",
-                           path, name.text, param->count);
-        const enum bt_err err = bt_tensor_to_f32(view, out + param->offset, diag);
-        if (err)
-            return err;
-    }
-    return BT_OK;
+    for (size_t i = 0; !err && i < params->count; i++)
+        err = read_tensor(file, path, &params->list[i], suffix, out + params->list[i].offset, diag);
+    return err;
 }
 
-static enum bt_err load_file(const char *folder, const char *name, const struct bt_params *params,
-                             const char *const *suffixes, float *const *buffers, size_t buffer_count,
-                             struct bt_diag *diag)
+static enum bt_err fill_second(const struct bt_safetensors *file, const char *path, const struct bt_params *params,
+                               const struct bt_cfg_optimizer *optimizer, float *v, struct bt_diag *diag)
+{
+    enum bt_err err = BT_OK;
+    memset(v, 0, bt_second_moment_at(params, optimizer, params->count) * sizeof *v);
+    for (size_t i = 0; !err && i < params->count; i++)
+        if (!bt_muon_takes(optimizer, &params->list[i]))
+            err = read_tensor(file, path, &params->list[i], ".v", v + bt_second_moment_at(params, optimizer, i), diag);
+    return err;
+}
+
+static enum bt_err fail_count(const struct bt_safetensors *file, const char *path, size_t expected,
+                              struct bt_diag *diag)
+{
+    return bt_fail(diag, BT_EINPUT, "%s: %zu tensors, expected the %zu of this model", path, bt_safetensors_count(file),
+                   expected);
+}
+
+static enum bt_err load_model(const char *folder, const struct bt_params *params, float *weights, struct bt_diag *diag)
 {
     struct bt_safetensors *file = NULL;
-    char *path = bt_path_join(folder, name);
+    char *path = bt_path_join(folder, MODEL_FILE);
     enum bt_err err = path ? bt_safetensors_open(path, &file, diag) : bt_fail_nomem(diag);
-    if (err)
-        goto done;
-    if (bt_safetensors_count(file) != buffer_count * params->count)
-        err = bt_fail(diag, BT_EINPUT, "%s: %zu tensors, expected the %zu of this model", path,
-                      bt_safetensors_count(file), buffer_count * params->count);
-    for (size_t i = 0; i < buffer_count && !err; i++)
-        err = fill(file, path, params, suffixes[i], buffers[i], diag);
-done:
+    if (!err && bt_safetensors_count(file) != params->count)
+        err = fail_count(file, path, params->count, diag);
+    if (!err)
+        err = fill(file, path, params, "", weights, diag);
+    bt_safetensors_close(file);
+    bt_free(path);
+    return err;
+}
+
+static size_t moment_tensors(const struct bt_params *params, const struct bt_cfg_optimizer *optimizer)
+{
+    size_t count = 2 * params->count;
+    for (size_t i = 0; i < params->count; i++)
+        count -= bt_muon_takes(optimizer, &params->list[i]);
+    return count;
+}
+
+static enum bt_err load_optimizer(const char *folder, const struct bt_params *params,
+                                  const struct bt_cfg_optimizer *optimizer, float *m, float *v, struct bt_diag *diag)
+{
+    struct bt_safetensors *file = NULL;
+    const size_t expected = moment_tensors(params, optimizer);
+    char *path = bt_path_join(folder, OPTIMIZER_FILE);
+    enum bt_err err = path ? bt_safetensors_open(path, &file, diag) : bt_fail_nomem(diag);
+    /* Older checkpoints have second moments of Muon's matrices, too: zeros that nothing reads. */
+    if (!err && bt_safetensors_count(file) != expected && bt_safetensors_count(file) != 2 * params->count)
+        err = fail_count(file, path, expected, diag);
+    if (!err)
+        err = fill(file, path, params, ".m", m, diag);
+    if (!err)
+        err = fill_second(file, path, params, optimizer, v, diag);
     bt_safetensors_close(file);
     bt_free(path);
     return err;
@@ -283,14 +334,13 @@ enum bt_err bt_checkpoint_load_state(const char *path, struct bt_train_state *st
     return BT_OK;
 }
 
-enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params, float *weights, float *m, float *v,
+enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params,
+                               const struct bt_cfg_optimizer *optimizer, float *weights, float *m, float *v,
                                struct bt_train_state *state, struct bt_data_file **ret_files, size_t *ret_file_count,
                                struct bt_diag *diag)
 {
-    static const char *const plain[] = {""}, *const moments[] = {".m", ".v"};
     enum bt_err err;
-    if ((err = load_file(path, MODEL_FILE, params, plain, (float *[]){weights}, 1, diag)) ||
-        (err = load_file(path, OPTIMIZER_FILE, params, moments, (float *[]){m, v}, 2, diag)))
+    if ((err = load_model(path, params, weights, diag)) || (err = load_optimizer(path, params, optimizer, m, v, diag)))
         return err;
     return bt_checkpoint_load_state(path, state, ret_files, ret_file_count, diag);
 }

@@ -1,9 +1,10 @@
 /* train/checkpoint.h - everything a resume needs, in one folder that is written beside, synced and renamed.
  *
  *   step-00000200/   config.json model.safetensors [tokenizer files]   a model folder: usable as --model
- *                    optimizer.safetensors                             both moments, under the parameters' names +
- * ".m", ".v" state.json                                        numbers of bt_train_state, and size and XXH3-64 of every
- * other file; written last
+ *                    optimizer.safetensors   both moments, under the parameters' names + ".m", ".v"; where there is
+ *                                            no second moment (Muon's matrices), that tensor is missing
+ *                    state.json              numbers of bt_train_state, and size and XXH3-64 of every other file;
+ *                                            written last
  */
 #ifndef BT_TRAIN_CHECKPOINT_H
 #define BT_TRAIN_CHECKPOINT_H
@@ -14,6 +15,7 @@
 
 #include "base/err.h"
 #include "config/hf_config.h"
+#include "config/train_config.h"
 #include "nn/distill.h"
 #include "nn/params.h"
 #include "train/early_stopping.h"
@@ -49,7 +51,8 @@ struct bt_checkpoint_source { /* all borrowed */
     const struct bt_hf_config *config;
     const struct bt_params *params;
     const struct bt_hf_marks *marks;
-    const float *weights, *m, *v;
+    const struct bt_cfg_optimizer *optimizer; /* says which parameters have a second moment */
+    const float *weights, *m, *v;             /* as train/optimizer.h has them */
     const struct bt_train_state *state;
     const struct bt_data_file *files;
     size_t file_count;
@@ -77,9 +80,9 @@ enum bt_err bt_checkpoint_any(const char *folder, bool *ret_any, struct bt_diag 
 enum bt_err bt_checkpoint_newest(const char *folder, char **ret_path, bool *ret_any, char **ret_damaged,
                                  struct bt_diag *diag);
 
-/* Reads the state and fills weights, m and v ((params->total) each, caller's). files: bt_free each path and the array.
- */
-enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params, float *weights, float *m, float *v,
+/* Reads the state and fills the caller's weights, m and v. files: bt_free each path and the array. */
+enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params,
+                               const struct bt_cfg_optimizer *optimizer, float *weights, float *m, float *v,
                                struct bt_train_state *state, struct bt_data_file **ret_files, size_t *ret_file_count,
                                struct bt_diag *diag);
 /* Only the state and the data files. */

@@ -21,7 +21,17 @@ float bt_clip_scale(double norm, double limit)
     return limit > 0.0 && norm > limit ? (float)(limit / (norm + 1e-6)) : 1.0f;
 }
 
-static void adamw_step(const struct bt_optimizer *o, const struct bt_param *p, double lr, int64_t t,
+size_t bt_second_moment_at(const struct bt_params *params, const struct bt_cfg_optimizer *config, size_t i)
+{
+    size_t at = 0;
+    for (size_t j = 0; j < i; j++) {
+        const size_t next = j + 1 < params->count ? params->list[j + 1].offset : params->total;
+        at += bt_muon_takes(config, &params->list[j]) ? 0 : next - params->list[j].offset;
+    }
+    return at;
+}
+
+static void adamw_step(const struct bt_optimizer *o, const struct bt_param *p, float *v, double lr, int64_t t,
                        float gradient_scale)
 {
     const struct bt_cfg_optimizer *c = o->config;
@@ -35,8 +45,7 @@ static void adamw_step(const struct bt_optimizer *o, const struct bt_param *p, d
                                   .gradient_scale = gradient_scale,
                                   .correction1 = (float)(1.0 - pow((double)beta1, (double)t)),
                                   .correction2 = (float)(1.0 - pow((double)beta2, (double)t))};
-    o->kernels->adamw(o->weights + p->offset, o->m + p->offset, o->v + p->offset, o->gradients + p->offset, p->count,
-                      &step);
+    o->kernels->adamw(o->weights + p->offset, o->m + p->offset, v, o->gradients + p->offset, p->count, &step);
 }
 
 void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
@@ -48,6 +57,6 @@ void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float
             bt_muon_step(o->compute, o->config, muon_lr, gradient_scale, o->weights + p->offset, o->m + p->offset,
                          o->gradients + p->offset, p->shape[0], p->shape[1], &o->muon);
         else
-            adamw_step(o, p, lr, t, gradient_scale);
+            adamw_step(o, p, o->v + bt_second_moment_at(o->params, o->config, i), lr, t, gradient_scale);
     }
 }

@@ -13,10 +13,15 @@ struct bt_optimizer { /* the buffers are the caller's */
     const struct bt_params *params;
     const struct bt_kernels *kernels;
     const struct bt_cfg_optimizer *config;
-    float *weights, *gradients, *m, *v; /* (params->total) each; v of what Muon takes is never touched */
-    const struct bt_compute *compute;   /* Muon alone; may be NULL without it */
-    struct bt_muon_scratch muon;        /* the same */
+    float *weights, *gradients, *m;   /* (params->total) each */
+    float *v;                         /* as bt_second_moment_at says */
+    const struct bt_compute *compute; /* Muon alone; may be NULL without it */
+    struct bt_muon_scratch muon;      /* the same */
 };
+
+/* Muon has no second moments: those of all other parameters lie one after the other. Where that of params->list[i]
+ * begins, if it has one; of i = params->count, how many floats there are. */
+size_t bt_second_moment_at(const struct bt_params *params, const struct bt_cfg_optimizer *config, size_t i);
 
 /* Global L2 norm of the gradients, summed in double, tensor by tensor. *ret_bad is the first tensor that has a gradient
  * which is not finite, or NULL. */

@@ -65,11 +65,10 @@ static enum bt_err plan_data(struct planner *p, struct bt_stage_plan *s, struct 
     return BT_OK;
 }
 
-/* Weights, both moments, and what a model folder has besides; `folders` of them at once. */
-static uint64_t checkpoint_disk(const struct planner *p, uint64_t folders)
+/* Both moments. */
+static size_t moment_bytes(const struct bt_params *params, const struct bt_cfg_optimizer *optimizer)
 {
-    const uint64_t model = bt_model_disk_size(&p->model->params, p->model->path);
-    return folders * (model + 2 * (uint64_t)weight_bytes(&p->model->params));
+    return weight_bytes(params) + bt_second_moment_at(params, optimizer, params->count) * sizeof(float);
 }
 
 /* Codes and scales are the model at lambda 1. Below it, their master weights compute another function, and so the first
@@ -112,10 +111,11 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
         s->other += bt_stage_sample_memory(params, config);
     s->parameters = params->elements;
     s->weights = s->gradients = weight_bytes(params);
-    s->optimizer = 2 * weight_bytes(params);
-    s->activations = reserved - 3 * weight_bytes(params);
+    s->optimizer = moment_bytes(params, &config->optimizer);
+    s->activations = reserved - s->gradients - s->optimizer;
     const uint64_t kept = (uint64_t)p->run->config->checkpoint.keep_last_n + p->run->config->checkpoint.keep_best;
-    s->disk = checkpoint_disk(p, kept + 1) + bt_model_disk_size(params, p->model->path);
+    const uint64_t model = bt_model_disk_size(params, p->model->path);
+    s->disk = (kept + 1) * (model + s->optimizer) + model;
     return BT_OK;
 }
 

@@ -122,8 +122,8 @@ static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
     struct bt_trainer *t = s->trainer;
     struct bt_data_file *files = NULL;
     size_t count = 0;
-    enum bt_err err = bt_checkpoint_load(s->resumed_from, &s->model->params, s->model->weights, t->optimizer.m,
-                                         t->optimizer.v, &t->state, &files, &count, diag);
+    enum bt_err err = bt_checkpoint_load(s->resumed_from, &s->model->params, &s->config->optimizer, s->model->weights,
+                                         t->optimizer.m, t->optimizer.v, &t->state, &files, &count, diag);
     if (!err)
         err = same_files(s, files, count, diag);
     if (!err)

@@ -65,6 +65,7 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
     const struct bt_checkpoint_source source = {.config = s->model->config,
                                                 .params = &s->model->params,
                                                 .marks = &marks,
+                                                .optimizer = &s->config->optimizer,
                                                 .weights = s->model->weights,
                                                 .m = t->optimizer.m,
                                                 .v = t->optimizer.v,

@@ -26,7 +26,8 @@ static void carve(struct bt_trainer *t, struct bt_arena *arena, size_t seq)
     const size_t total = t->params->total;
     t->optimizer.gradients = bt_arena_take(arena, total, sizeof(float));
     t->optimizer.m = bt_arena_take(arena, total, sizeof(float));
-    t->optimizer.v = bt_arena_take(arena, total, sizeof(float));
+    t->optimizer.v =
+        bt_arena_take(arena, bt_second_moment_at(t->params, &t->config->optimizer, t->params->count), sizeof(float));
     bt_muon_carve(&t->optimizer.muon, arena, t->params, &t->config->optimizer);
     bt_batch_carve(&t->batch, arena, (size_t)t->config->batch_size, seq);
     for (size_t i = 0; i < BT_FEED_SLOTS; i++)

@@ -113,6 +113,7 @@ enum bt_err world_save(struct world *world, struct bt_diag *diag)
         .config = world->config,
         .params = &world->params,
         .marks = &world->marks,
+        .optimizer = &world->optimizer,
         .weights = world->weights,
         .m = world->m,
         .v = world->v,
@@ -165,8 +166,8 @@ bool world_is(struct world *world, const char *path, int64_t step, unsigned vari
     const size_t bytes = world->params.total * sizeof(float);
     for (size_t i = 0; i < BT_ARRAY_LEN(world->loaded); i++)
         memset(world->loaded[i], 0x55, bytes);
-    TEST_OK(bt_checkpoint_load(path, &world->params, world->loaded[0], world->loaded[1], world->loaded[2], &state,
-                               &files, &count, &diag),
+    TEST_OK(bt_checkpoint_load(path, &world->params, &world->optimizer, world->loaded[0], world->loaded[1],
+                               world->loaded[2], &state, &files, &count, &diag),
             diag);
     world_fill(world, step, variant);
     const bool same = same_state(&state, &world->state) &&

@@ -17,6 +17,7 @@ struct world {
     struct bt_params params;
     struct bt_hf_config *config;
     struct bt_hf_marks marks;
+    struct bt_cfg_optimizer optimizer;
     float *weights, *m, *v; /* of what is saved next */
     float *loaded[3];       /* room to load into */
     struct bt_train_state state;

@@ -10,6 +10,7 @@
 #include "io/file.h"
 #include "train/checkpoint_state.h"
 #include "train/model_folder.h"
+#include "train/optimizer.h"
 
 static void test_round_trip(void **state)
 {
@@ -314,8 +315,9 @@ static void expect_refused(struct world *world, const struct bt_params *params, 
     size_t count;
     float *room = calloc(3 * params->total, sizeof *room);
     assert_non_null(room);
-    assert_int_equal(bt_checkpoint_load(world_newest(world, NULL), params, room, room + params->total,
-                                        room + 2 * params->total, &loaded_state, &files, &count, &diag),
+    assert_int_equal(bt_checkpoint_load(world_newest(world, NULL), params, &world->optimizer, room,
+                                        room + params->total, room + 2 * params->total, &loaded_state, &files, &count,
+                                        &diag),
                      BT_EINPUT);
     if (!strstr(diag.text, sentence))
         fail_msg("not in the sentence: %s", diag.text);
@@ -340,6 +342,45 @@ static void test_another_model_is_refused(void **state)
     TEST_OK(bt_params_init(&other, &shape, &diag), diag);
     expect_refused(world, &other, "tensors, expected the ");
     bt_params_finish(&other);
+}
+
+/* What Muon takes has no second moments in a file. An older one, which has them, still loads. */
+static void test_muon_has_fewer_moments(void **state)
+{
+    struct world *world = *state;
+    const struct bt_params *params = &world->params;
+    const struct bt_cfg_optimizer *muon = &world->optimizer;
+    struct bt_diag diag = {0};
+    struct bt_train_state loaded;
+    struct bt_data_file *files;
+    size_t count;
+    world_fill_and_save(world, 100, 0);
+    const uint64_t size = bt_checkpoint_disk_size(&(struct bt_checkpoint_source){.params = params, .optimizer = muon});
+    world->optimizer.type = BT_OPTIMIZER_MUON;
+    const uint64_t less = bt_checkpoint_disk_size(&(struct bt_checkpoint_source){.params = params, .optimizer = muon});
+    const size_t seconds = bt_second_moment_at(params, muon, params->count);
+    assert_true(size - less >= (params->total - seconds) / 2 * sizeof(float));
+    TEST_OK(bt_checkpoint_load(world_newest(world, NULL), params, muon, world->loaded[0], world->loaded[1],
+                               world->loaded[2], &loaded, &files, &count, &diag),
+            diag);
+    bt_data_files_free(files, count);
+    assert_memory_equal(world->loaded[1], world->m, params->total * sizeof(float));
+    for (size_t i = 0; i < params->count; i++)
+        if (!bt_muon_takes(muon, &params->list[i]))
+            assert_memory_equal(world->loaded[2] + bt_second_moment_at(params, muon, i),
+                                world->v + params->list[i].offset, params->list[i].count * sizeof(float));
+
+    memcpy(world->v, world->loaded[2], seconds * sizeof(float));
+    world->state.step = 200;
+    TEST_OK(world_save(world, &diag), diag);
+    memset(world->loaded[2], 0x55, seconds * sizeof(float));
+    TEST_OK(bt_checkpoint_load(world_newest(world, NULL), params, muon, world->loaded[0], world->loaded[1],
+                               world->loaded[2], &loaded, &files, &count, &diag),
+            diag);
+    bt_data_files_free(files, count);
+    assert_memory_equal(world->loaded[2], world->v, seconds * sizeof(float));
+    world->optimizer.type = BT_OPTIMIZER_ADAMW;
+    expect_refused(world, params, "optimizer.safetensors: 21 tensors, expected the ");
 }
 
 /* A state whose checksum fits but whose content does not: written by another version, or by hand. */
@@ -392,8 +433,8 @@ static enum bt_err load_body(void *context)
     struct bt_data_file *files;
     size_t count;
     const enum bt_err err =
-        bt_checkpoint_load(test_format("%s/step-00000100", world->folder), &world->params, world->loaded[0],
-                           world->loaded[1], world->loaded[2], &loaded_state, &files, &count, &diag);
+        bt_checkpoint_load(test_format("%s/step-00000100", world->folder), &world->params, &world->optimizer,
+                           world->loaded[0], world->loaded[1], world->loaded[2], &loaded_state, &files, &count, &diag);
     if (!err)
         bt_data_files_free(files, count);
     return err;
@@ -444,6 +485,7 @@ int main(void)
         WORLD_TEST(test_steps_of_nine_digits_sort_as_numbers),
         WORLD_TEST(test_a_disk_too_small_is_said_before_anything_is_written),
         WORLD_TEST(test_another_model_is_refused),
+        WORLD_TEST(test_muon_has_fewer_moments),
         WORLD_TEST(test_names_stay_inside_the_folder),
         WORLD_TEST(test_every_allocation_failing),
     };

@@ -257,14 +257,15 @@ static struct ending interrupted(struct lesson_world *w, size_t after)
     struct bt_diag diag = {0};
     trainer_world_run(t, after);
     const struct bt_train_state state = t->state;
-    float *m = copy_of(t->optimizer.m, s->params.total), *v = copy_of(t->optimizer.v, s->params.total);
+    const size_t seconds = bt_second_moment_at(&s->params, &s->config.optimizer, s->params.count);
+    float *m = copy_of(t->optimizer.m, s->params.total), *v = copy_of(t->optimizer.v, seconds);
     bt_trainer_destroy(t); /* with it goes the global warm-up */
     TEST_OK(bt_trainer_create(&s->config, &s->params, s->weights, s->rows, WORLD_SEQ, UPDATES, &s->compute,
                               &w->teaching, &t, &diag),
             diag);
     t->state = state;
     memcpy(t->optimizer.m, m, s->params.total * sizeof(float));
-    memcpy(t->optimizer.v, v, s->params.total * sizeof(float));
+    memcpy(t->optimizer.v, v, seconds * sizeof(float));
     free(m);
     free(v);
     TEST_OK(bt_trainer_begin(t, &diag), diag);
