@@ -100,9 +100,11 @@ function writeModel(file) {
 
 function ours() {
     const text = execFileSync(bench, ["--threads", threads, "--prompt", promptTokens, "--tokens", newTokens, "--head",
-                                      head === "q8_0" ? "int8" : head].map(String), {encoding: "utf8"});
-    process.stdout.write(`bitnet-train  ${text}`);
-    return [/prompt ([\d.]+)/, /decode ([\d.]+)/].map((pattern) => Number(pattern.exec(text)[1]));
+                                      head === "q8_0" ? "int8" : head, "--json", "-"].map(String), {encoding: "utf8"});
+    const row = JSON.parse(text).rows[0], speeds = [row.prompt_tokens_per_second, row.tokens_per_second];
+    console.log(`bitnet-train  threads ${threads}  head ${head}  prompt ${speeds[0].toFixed(1)} tokens/s  ` +
+                `decode ${speeds[1].toFixed(2)} tokens/s`);
+    return speeds;
 }
 
 async function theirs(model) {

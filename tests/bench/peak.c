@@ -1,10 +1,13 @@
 #include "peak.h"
 
 #include <omp.h>
+#include <string.h>
 
 #include "base/cpu.h"
+#include "base/mem.h"
 
-enum { CHAINS = 12, ROUNDS = 4 * 1000 * 1000, TRIES = 5 };
+enum { CHAINS = 12, ROUNDS = 4 * 1000 * 1000, TRIES = 8, COPY_TRIES = 4 };
+#define COPY_BYTES ((size_t)128 << 20)
 
 typedef float lanes4 __attribute__((vector_size(16)));
 typedef float lanes8 __attribute__((vector_size(32)));
@@ -58,20 +61,53 @@ static float (*spin_of(double *ret_lanes))(void)
     return spin_portable;
 }
 
+static volatile float sink[256]; /* keeps the loops alive */
+
+double bench_float32_rate(int threads)
+{
+    double lanes;
+    float (*spin)(void) = spin_of(&lanes);
+    const double start = omp_get_wtime();
+#pragma omp parallel num_threads(threads)
+    {
+        sink[omp_get_thread_num() % 256] = spin();
+    }
+    return 2.0 * lanes * CHAINS * ROUNDS * threads / (omp_get_wtime() - start) / 1e9;
+}
+
 double bench_float32_peak(int threads)
 {
-    static volatile float sink[256]; /* keeps the loops alive */
-    double lanes, best = 0.0;
-    float (*spin)(void) = spin_of(&lanes);
+    double best = 0.0;
     for (int i = 0; i < TRIES; i++) {
-        const double start = omp_get_wtime();
-#pragma omp parallel num_threads(threads)
-        {
-            sink[omp_get_thread_num() % 256] = spin();
-        }
-        const double seconds = omp_get_wtime() - start;
-        const double rate = 2.0 * lanes * CHAINS * ROUNDS * threads / seconds / 1e9;
-        best = rate > best && sink[0] != 0.0f ? rate : best;
+        const double rate = bench_float32_rate(threads);
+        best = rate > best ? rate : best;
     }
     return best;
+}
+
+/* One copy, each thread its own part. */
+static double copy_seconds(char *to, const char *from, int threads)
+{
+    const size_t part = COPY_BYTES / (size_t)threads;
+    const double start = omp_get_wtime();
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < threads; i++)
+        memcpy(to + (size_t)i * part, from + (size_t)i * part, part);
+    return omp_get_wtime() - start;
+}
+
+double bench_copy_peak(int threads)
+{
+    struct bt_arena arena = {0};
+    double least = 0.0;
+    if (!bt_arena_init(&arena, 2 * COPY_BYTES))
+        return 0.0;
+    char *from = bt_arena_take(&arena, COPY_BYTES, 1), *to = bt_arena_take(&arena, COPY_BYTES, 1);
+    memset(from, 1, COPY_BYTES); /* pages that were never written are all one page of zeros */
+    for (int i = 0; i < COPY_TRIES; i++) {
+        const double seconds = copy_seconds(to, from, threads);
+        least = i == 0 || seconds < least ? seconds : least;
+    }
+    bt_arena_finish(&arena);
+    return 2.0 * (double)COPY_BYTES / least / 1e9;
 }
