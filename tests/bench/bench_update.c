@@ -18,6 +18,7 @@ struct request {
     struct bench_machine machine;
     const char *shape_name, *mode, *config_out;
     uint64_t updates, rows, seq, layers;
+    bool checkpointing;
     struct bt_shape shape;
     struct bt_compute compute;
 };
@@ -118,7 +119,8 @@ static enum bt_err open_bench(struct bench *b, const struct request *r, const st
                                              .seq = r->seq,
                                              .ternary_weights = mode->quantised,
                                              .int8_activations = mode->quantised,
-                                             .gradients = true};
+                                             .gradients = true,
+                                             .keep = r->checkpointing ? BT_KEEP_INPUTS : BT_KEEP_ALL};
     *b = (struct bench){.request = r, .mode = mode, .shape = r->shape, .compute = r->compute};
     b->shape.sub_norm = mode->quantised;
     b->compute.int16_gradient = mode->int16;
@@ -225,7 +227,7 @@ static json_t *list_phases(const struct bench *b, const struct times *t, double 
     return phases;
 }
 
-/* Linears and head, forward and backward, three products each. */
+/* Linears and head, forward and backward, three products each. What checkpointing computes again does not count. */
 static double update_flops(const struct bench *b)
 {
     const double weights = (double)(bench_linear_weights(&b->shape) + bench_head_weights(&b->shape));
@@ -260,6 +262,7 @@ static void set_shape(json_t *row, const struct bench *b)
     bench_set_text(row, "shape", r->shape_name);
     bench_set_text(row, "products", r->compute.matmul->name);
     bench_set_text(row, "codes", r->compute.codes->name);
+    json_object_set_new(row, "activation_checkpointing", json_boolean(r->checkpointing));
     bench_set(row, "layers", (double)r->layers);
     bench_set(row, "parameters", (double)b->params.elements);
     bench_set(row, "rows", (double)r->rows);
@@ -359,9 +362,10 @@ static enum bt_err run(void *request, const struct bt_command_line *line, struct
     if (r->config_out)
         return write_config(r, diag);
     snprintf(title, sizeof title,
-             "Updates of %s, %zu layers, batch %zu x %zu, %d threads, %s, %s; medians of %d after a first one",
+             "Updates of %s, %zu layers, batch %zu x %zu, %d threads, %s, %s%s; medians of %d after a first one",
              r->shape_name, (size_t)r->layers, (size_t)r->rows, (size_t)r->seq, (int)r->machine.threads,
-             r->compute.matmul->name, r->compute.codes->name, (int)r->updates);
+             r->compute.matmul->name, r->compute.codes->name, r->checkpointing ? ", activation checkpointing" : "",
+             (int)r->updates);
     json_t *report =
         bench_report("update", title, "tokens_per_second", columns, COUNT(columns), (int)r->machine.threads);
     for (size_t i = 0; !err && i < COUNT(modes); i++)
@@ -387,6 +391,8 @@ int main(int argc, char **argv)
         {"updates", "N", BT_OPTION_NUMBER, &r.updates, 1, "to measure, after a first one (default: 3)"},
         {"mode", "all|twin|mixed|ternary|int16", BT_OPTION_CHOICE, &r.mode, 0,
          "float model, lambda 0.5, lambda 1, the same with int16 gradients (default: all of them in turn)"},
+        {"checkpointing", NULL, BT_OPTION_FLAG, &r.checkpointing, 0,
+         "blocks keep only their input and run forward again (the key activation_checkpointing)"},
         BENCH_OPTION_KERNELS(&r.machine.kernels),
         BENCH_OPTION_THREADS(&r.machine.threads),
         BENCH_OPTION_JSON(&r.machine.json),
