@@ -12,9 +12,10 @@
 #include "train/stages.h"
 #include "train/trainer.h"
 
-/* What a thread touches of stack and scratch, as measured (docs/design.md says how): our own tiles, and what oneDNN
- * packs operands into and generates code for. */
-enum { THREAD_BYTES = 3 << 19, ONEDNN_THREAD_BYTES = 3 << 20 };
+/* What a run touches beyond its arenas, as measured (docs/design.md says how): code and libraries that planning does
+ * not reach; of each thread stack and scratch, for our own tiles or for what oneDNN packs operands into and generates.
+ */
+enum { RUN_BYTES = 2 << 20, THREAD_BYTES = 3 << 19, ONEDNN_THREAD_BYTES = 3 << 20 };
 
 struct planner {
     const struct bt_run *run;
@@ -181,7 +182,8 @@ static size_t process_bytes(const struct bt_train_config *config)
     const size_t threads = config->compute.threads ? (size_t)config->compute.threads : (size_t)bt_cpu_count();
     struct bt_compute compute;
     bt_compute_choose(config, &compute);
-    return resident_bytes() + threads * (compute.matmul == bt_matmul_onednn() ? ONEDNN_THREAD_BYTES : THREAD_BYTES);
+    const size_t a_thread = compute.matmul == bt_matmul_onednn() ? ONEDNN_THREAD_BYTES : THREAD_BYTES;
+    return resident_bytes() + RUN_BYTES + threads * a_thread;
 }
 
 enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag)
