@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #define STEPS_MAX  1000000000 /* updates, rows and the like: far beyond any run, far from any overflow */
 #define TOKENS_MAX INT64_C(1000000000000000)
@@ -80,6 +81,14 @@ static const char *const kernels_names[] = {[BT_KERNELS_AUTO] = "auto",
 const char *bt_stage_name(enum bt_stage_id stage)
 {
     return stage_names[stage];
+}
+
+enum bt_stage_id bt_stage_by_name(const char *name)
+{
+    enum bt_stage_id stage = BT_STAGE0;
+    while (stage < BT_STAGE_COUNT && (!name || strcmp(name, stage_names[stage]) != 0))
+        stage++;
+    return stage;
 }
 
 #define AT(field) offsetof(struct bt_cfg_source, field)

@@ -12,7 +12,8 @@
 #include "base/err.h"
 
 enum bt_stage_id { BT_STAGE0, BT_STAGE1, BT_STAGE1_9, BT_STAGE2, BT_STAGE3, BT_STAGE_COUNT };
-const char *bt_stage_name(enum bt_stage_id stage); /* "stage0" ... "stage1_9" */
+const char *bt_stage_name(enum bt_stage_id stage);   /* "stage0" ... "stage1_9" */
+enum bt_stage_id bt_stage_by_name(const char *name); /* BT_STAGE_COUNT: NULL, or no stage has it */
 
 enum bt_cfg_data_format { BT_CFG_LLMC, BT_CFG_NANOGPT, BT_CFG_TEXT, BT_CFG_JSONL };
 enum bt_cfg_weights { BT_WEIGHTS_TERNARY, BT_WEIGHTS_NONE };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,17 +15,26 @@ struct bt_lock {
     int fd;
 };
 
-/* Reads what the holder wrote. It may be in the middle of writing it. */
-static enum bt_err fail_in_use(int fd, const char *path, struct bt_diag *diag)
-{
-    char text[128];
+struct holder {
     int pid;
     char host[65];
+};
+
+/* Reads what the holder wrote. It may be in the middle of writing it. */
+static bool read_holder(int fd, struct holder *ret_holder)
+{
+    char text[128];
     const ssize_t size = pread(fd, text, sizeof text - 1, 0);
     text[size > 0 ? size : 0] = '\0';
-    if (sscanf(text, "%d %64s", &pid, host) != 2)
+    return sscanf(text, "%d %64s", &ret_holder->pid, ret_holder->host) == 2;
+}
+
+static enum bt_err fail_in_use(int fd, const char *path, struct bt_diag *diag)
+{
+    struct holder holder;
+    if (!read_holder(fd, &holder))
         return bt_fail(diag, BT_EINPUT, "%s: is in use by another process", path);
-    return bt_fail(diag, BT_EINPUT, "%s: is in use by process %d on host %s", path, pid, host);
+    return bt_fail(diag, BT_EINPUT, "%s: is in use by process %d on host %s", path, holder.pid, holder.host);
 }
 
 /* Not fcntl's record locks, which a process loses by closing any other descriptor of the file. */
@@ -40,11 +50,19 @@ static enum bt_err lock_descriptor(int fd, const char *path, bool *ret_busy, str
     return failed ? bt_sys_fail(diag, BT_EIO, path, "lock") : BT_OK;
 }
 
+static void name_host(char host[65])
+{
+    memset(host, 0, 65);
+    gethostname(host, 64); /* a host without a name is none to stop for */
+    if (!*host)
+        strcpy(host, "unknown");
+}
+
 static enum bt_err sign(int fd, const char *path, struct bt_diag *diag)
 {
-    char host[65] = "", text[128];
-    gethostname(host, sizeof host - 1); /* a host without a name is none to stop for */
-    snprintf(text, sizeof text, "%ld %s\n", (long)getpid(), *host ? host : "unknown");
+    char host[65], text[128];
+    name_host(host);
+    snprintf(text, sizeof text, "%ld %s\n", (long)getpid(), host);
     const enum bt_err err = bt_sys_truncate(fd, path, 0, diag);
     return err ? err : bt_sys_write(fd, path, text, strlen(text), diag);
 }
@@ -76,6 +94,19 @@ enum bt_err bt_lock_try(const char *path, bool *ret_busy, struct bt_lock **ret_l
     }
     *ret_lock = lock;
     return BT_OK;
+}
+
+bool bt_lock_has_holder(const char *path)
+{
+    struct holder holder;
+    char host[65];
+    int fd;
+    if (bt_sys_open_input(path, &fd, NULL))
+        return false;
+    const bool named = read_holder(fd, &holder) && holder.pid > 0;
+    close(fd);
+    name_host(host);
+    return named && (strcmp(host, holder.host) != 0 || !kill(holder.pid, 0) || errno == EPERM);
 }
 
 void bt_lock_release(struct bt_lock *lock)

@@ -13,6 +13,9 @@ struct bt_lock;
 enum bt_err bt_lock_take(const char *path, struct bt_lock **ret_lock, struct bt_diag *diag);
 /* The same, and says whether it is another holder that it failed for, so that one can wait and try again. */
 enum bt_err bt_lock_try(const char *path, bool *ret_busy, struct bt_lock **ret_lock, struct bt_diag *diag);
+/* Does the file name a holder that, as far as can be seen from here, is alive? The lock itself is not touched, so that
+ * nobody who takes it at that moment fails. */
+bool bt_lock_has_holder(const char *path);
 void bt_lock_release(struct bt_lock *lock); /* the file stays, empty; takes NULL */
 
 #endif

@@ -54,15 +54,6 @@ uint64_t bt_metrics_size(const struct bt_metrics *metrics)
     return bt_append_size(metrics->file);
 }
 
-/* BT_STAGE_COUNT for a name that is no stage's. */
-static enum bt_stage_id stage_by_name(const char *name)
-{
-    enum bt_stage_id stage = BT_STAGE0;
-    while (stage < BT_STAGE_COUNT && (!name || strcmp(name, bt_stage_name(stage)) != 0))
-        stage++;
-    return stage;
-}
-
 /* Is the line a record of a stage that comes before `stage`? A line that is no record is not. */
 static enum bt_err belongs_before(const char *line, size_t length, const char *path, enum bt_stage_id stage,
                                   bool *ret_before, struct bt_diag *diag)
@@ -71,7 +62,7 @@ static enum bt_err belongs_before(const char *line, size_t length, const char *p
     const enum bt_err err = bt_json_parse(line, length, path, &record, NULL);
     if (err == BT_ENOMEM)
         return bt_fail_nomem(diag);
-    *ret_before = !err && stage_by_name(json_string_value(json_object_get(record, "stage"))) < stage;
+    *ret_before = !err && bt_stage_by_name(json_string_value(json_object_get(record, "stage"))) < stage;
     json_decref(record);
     return BT_OK;
 }
@@ -81,7 +72,7 @@ enum bt_err bt_metrics_stage_start(const char *path, const char *stage, uint64_t
     struct bt_map map = {0};
     enum bt_err err = BT_OK;
     size_t at = 0;
-    const enum bt_stage_id id = stage_by_name(stage);
+    const enum bt_stage_id id = bt_stage_by_name(stage);
     if (bt_file_exists(path))
         err = bt_map_open(path, &map, diag);
     while (!err && at < map.size) {

@@ -1,0 +1,39 @@
+/* report/report.h - the runs that a report is about, and what is known of them together. */
+#ifndef BT_REPORT_REPORT_H
+#define BT_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "report/run.h"
+
+#define BT_REPORT_NONE SIZE_MAX
+
+struct bt_report { /* zeroed: empty */
+    struct bt_report_run *runs;
+    const char **labels; /* (run_count) what a run is called: its name, or its path where names repeat; borrowed */
+    size_t *twins;       /* (run_count) the run that is its float twin, or BT_REPORT_NONE */
+    size_t run_count;
+};
+
+enum bt_err bt_report_read(const char *const *paths, size_t count, struct bt_report *ret_report, struct bt_diag *diag);
+void bt_report_finish(struct bt_report *report);        /* takes a zeroed one */
+bool bt_report_goes_on(const struct bt_report *report); /* a run is not finished */
+
+/* The source of the validation text, where all runs that know one know the same; else not known. */
+struct bt_report_source bt_report_source(const struct bt_report *report);
+/* All stages of a run: seconds of training, and warnings. */
+double bt_report_seconds(const struct bt_report_run *run);
+size_t bt_report_warnings(const struct bt_report_run *run);
+/* Keys of the configs that are not the same in all runs that have one; bt_flat_config_differences. */
+enum bt_err bt_report_differences(const struct bt_report *report, const char ***ret_keys, size_t *ret_count,
+                                  struct bt_diag *diag);
+
+/* The page: one HTML file without script that asks for nothing else. refresh_seconds: it reads itself again after so
+ * many; 0: never. For bt_free; NULL when memory is out. */
+char *bt_report_page(const struct bt_report *report, const char *version, unsigned refresh_seconds);
+/* The essentials for a terminal: a table, and curves of one line each, in UTF-8 or in ASCII. The same. */
+char *bt_report_text(const struct bt_report *report, bool utf8);
+
+#endif
