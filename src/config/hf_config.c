@@ -16,21 +16,11 @@ const struct bt_hf_family bt_hf_families[BT_FAMILY_COUNT] = {
     [BT_BITNET] = {"bitnet", "BitNetForCausalLM", 1e-5, 500000.0, 128000, 128001},
 };
 
-const char *bt_family_name(enum bt_family family)
-{
-    return bt_hf_families[family].name;
-}
-
-const char *bt_family_class(enum bt_family family)
-{
-    return bt_hf_families[family].class_name;
-}
-
 struct bt_hf_class bt_hf_class_of(enum bt_family family, bool prefix)
 {
     struct bt_hf_class c;
-    snprintf(c.model_type, sizeof c.model_type, "%s%s", prefix ? "bitnet_" : "", bt_family_name(family));
-    snprintf(c.class_name, sizeof c.class_name, "%s%s", prefix ? "BitNet" : "", bt_family_class(family));
+    snprintf(c.model_type, sizeof c.model_type, "%s%s", prefix ? "bitnet_" : "", bt_hf_families[family].name);
+    snprintf(c.class_name, sizeof c.class_name, "%s%s", prefix ? "BitNet" : "", bt_hf_families[family].class_name);
     return c;
 }
 
@@ -119,15 +109,16 @@ static void read_activation(const struct bt_hf_fields *f, struct bt_hf_config *c
 static void read_biases(const struct bt_hf_fields *f, struct bt_hf_config *config)
 {
     const enum bt_family family = config->family;
+    const char *class_name = bt_hf_families[family].class_name;
     const bool always = family == BT_QWEN2, never = family == BT_MISTRAL;
     const bool attention = bt_hf_bool_or(f, "attention_bias", always);
     const bool mlp = bt_hf_bool_or(f, "mlp_bias", false);
     if (always && !attention)
-        bt_hf_refuse(f, "attention_bias", "%s always has biases of q, k and v, expected true", bt_family_class(family));
+        bt_hf_refuse(f, "attention_bias", "%s always has biases of q, k and v, expected true", class_name);
     if (never && attention)
-        bt_hf_refuse(f, "attention_bias", "%s has no biases, expected false", bt_family_class(family));
+        bt_hf_refuse(f, "attention_bias", "%s has no biases, expected false", class_name);
     if (mlp && family != BT_LLAMA)
-        bt_hf_refuse(f, "mlp_bias", "%s has no biases there, expected false", bt_family_class(family));
+        bt_hf_refuse(f, "mlp_bias", "%s has no biases there, expected false", class_name);
     config->qkv_bias = attention;
     config->o_bias = attention && !always;
     config->mlp_bias = mlp;

@@ -12,8 +12,6 @@
 #include "io/json.h"
 
 enum bt_family { BT_LLAMA, BT_MISTRAL, BT_QWEN2, BT_QWEN3, BT_BITNET, BT_FAMILY_COUNT };
-const char *bt_family_name(enum bt_family family);  /* model_type: "llama" ... */
-const char *bt_family_class(enum bt_family family); /* "LlamaForCausalLM" ... */
 
 enum bt_rope_type { BT_ROPE_DEFAULT, BT_ROPE_LINEAR, BT_ROPE_LLAMA3 };
 

@@ -148,7 +148,7 @@ static bool reads_back_plain(const char *text)
     for (const char *p = text; *p; p++)
         if (!isascii(*p) || (!isalnum(*p) && !strchr("/_.-", *p)))
             return false;
-    for (size_t i = 0; text[i] && i < sizeof lower - 1; i++)
+    for (size_t i = 0; i < sizeof lower - 1 && text[i]; i++)
         lower[i] = (char)tolower(text[i]);
     if (*lower == '.' && (lower[1] == 'i' || lower[1] == 'n')) /* .inf, .nan */
         return false;

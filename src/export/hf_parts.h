@@ -13,8 +13,6 @@ struct bt_hf_job {
 };
 
 bool bt_hf_is_packed(const struct bt_hf_job *job);
-/* Rounded to what the file will hold. */
-float bt_hf_round(const struct bt_hf_job *job, float value);
 /* weight_scale of a packed tensor, and the scale that a reader takes from it. */
 float bt_hf_stored_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor);
 float bt_hf_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor);

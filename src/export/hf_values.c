@@ -10,7 +10,8 @@ bool bt_hf_is_packed(const struct bt_hf_job *job)
     return job->options->form == BT_HF_AUTOBITLINEAR || job->options->form == BT_HF_BITLINEAR;
 }
 
-float bt_hf_round(const struct bt_hf_job *job, float value)
+/* To what the file will hold. */
+static float rounded(const struct bt_hf_job *job, float value)
 {
     const bool wide = job->options->float32 || job->options->form == BT_HF_ONLINE;
     return wide ? value : bt_f32_from_bf16(bt_bf16_from_f32(value));
@@ -18,7 +19,7 @@ float bt_hf_round(const struct bt_hf_job *job, float value)
 
 float bt_hf_stored_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor)
 {
-    return job->options->form == BT_HF_BITLINEAR ? bt_hf_round(job, 1.0f / tensor->scale) : tensor->scale;
+    return job->options->form == BT_HF_BITLINEAR ? rounded(job, 1.0f / tensor->scale) : tensor->scale;
 }
 
 float bt_hf_scale(const struct bt_hf_job *job, const struct bt_frozen *tensor)
@@ -56,7 +57,7 @@ static float round_to_16_bits(float value)
 
 float bt_hf_stored(const struct bt_hf_job *job, float value, double factor)
 {
-    return bt_hf_round(job, factor == 1.0 ? value : round_to_16_bits((float)((double)value / factor)));
+    return rounded(job, factor == 1.0 ? value : round_to_16_bits((float)((double)value / factor)));
 }
 
 float bt_hf_read_back(float stored, double factor)

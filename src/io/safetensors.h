@@ -79,6 +79,5 @@ struct bt_tensor_source {
  * give a temporary name or folder. ret_hash (may be NULL): XXH3-64 of the file. */
 enum bt_err bt_safetensors_write(const char *path, const struct bt_tensor_source *tensors, size_t count,
                                  uint64_t *ret_hash, struct bt_diag *diag);
-uint64_t bt_safetensors_file_size(const struct bt_tensor_source *tensors, size_t count); /* 0 when memory is out */
 
 #endif

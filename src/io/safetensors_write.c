@@ -150,13 +150,3 @@ done:
     plan_finish(&plan);
     return err;
 }
-
-uint64_t bt_safetensors_file_size(const struct bt_tensor_source *tensors, size_t count)
-{
-    struct plan plan;
-    if (plan_init(&plan, tensors, count, NULL))
-        return 0;
-    const uint64_t size = sizeof plan.header_size + plan.header_size + plan.data_size;
-    plan_finish(&plan);
-    return size;
-}

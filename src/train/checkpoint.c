@@ -318,8 +318,8 @@ static enum bt_err load_optimizer(const char *folder, const struct bt_params *pa
     return err;
 }
 
-enum bt_err bt_checkpoint_load_state(const char *path, struct bt_train_state *state, struct bt_data_file **ret_files,
-                                     size_t *ret_file_count, struct bt_diag *diag)
+static enum bt_err load_state(const char *path, struct bt_train_state *state, struct bt_data_file **ret_files,
+                              size_t *ret_file_count, struct bt_diag *diag)
 {
     struct bt_checkpoint_state content;
     const enum bt_err err = bt_checkpoint_state_read(path, &content, diag);
@@ -342,5 +342,5 @@ enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params,
     enum bt_err err;
     if ((err = load_model(path, params, weights, diag)) || (err = load_optimizer(path, params, optimizer, m, v, diag)))
         return err;
-    return bt_checkpoint_load_state(path, state, ret_files, ret_file_count, diag);
+    return load_state(path, state, ret_files, ret_file_count, diag);
 }

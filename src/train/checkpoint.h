@@ -85,9 +85,6 @@ enum bt_err bt_checkpoint_load(const char *path, const struct bt_params *params,
                                const struct bt_cfg_optimizer *optimizer, float *weights, float *m, float *v,
                                struct bt_train_state *state, struct bt_data_file **ret_files, size_t *ret_file_count,
                                struct bt_diag *diag);
-/* Only the state and the data files. */
-enum bt_err bt_checkpoint_load_state(const char *path, struct bt_train_state *state, struct bt_data_file **ret_files,
-                                     size_t *ret_file_count, struct bt_diag *diag);
 void bt_data_files_free(struct bt_data_file *files, size_t count);
 
 #endif

@@ -9,9 +9,17 @@
 
 /* ---- ids that end a text ---- */
 
+static bool has_id(const struct bt_end_ids *ids, int32_t id)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        if (ids->at[i] == id)
+            return true;
+    return false;
+}
+
 enum bt_err bt_end_ids_add(struct bt_end_ids *ids, int32_t id, struct bt_diag *diag)
 {
-    if (id == BT_NO_TOKEN || bt_end_ids_has(ids, id))
+    if (id == BT_NO_TOKEN || has_id(ids, id))
         return BT_OK;
     int32_t *at = bt_realloc(ids->at, ids->count + 1, sizeof *at);
     if (!at)
@@ -19,14 +27,6 @@ enum bt_err bt_end_ids_add(struct bt_end_ids *ids, int32_t id, struct bt_diag *d
     at[ids->count++] = id;
     ids->at = at;
     return BT_OK;
-}
-
-bool bt_end_ids_has(const struct bt_end_ids *ids, int32_t id)
-{
-    for (size_t i = 0; i < ids->count; i++)
-        if (ids->at[i] == id)
-            return true;
-    return false;
 }
 
 void bt_end_ids_finish(struct bt_end_ids *ids)
@@ -233,7 +233,7 @@ static enum bt_err make_tokens(struct making *m, size_t length, struct bt_diag *
         if ((err = next_token(m, length, &id, diag)))
             return err;
         m->report->end = BT_END_TOKEN;
-        if (m->generation->ends && bt_end_ids_has(m->generation->ends, id))
+        if (m->generation->ends && has_id(m->generation->ends, id))
             return finish_text(m, diag);
         if ((err = bt_token_stream_push(m->stream, id, &piece, &size, diag)) ||
             (err = take_piece(m, piece, size, &more, diag)) || !more)

@@ -20,7 +20,6 @@ struct bt_end_ids {
 enum bt_err bt_end_ids_read(const struct bt_loaded_model *model, struct bt_end_ids *ret_ids, struct bt_diag *diag);
 /* One more, which may be there already or be BT_NO_TOKEN. */
 enum bt_err bt_end_ids_add(struct bt_end_ids *ids, int32_t id, struct bt_diag *diag);
-bool bt_end_ids_has(const struct bt_end_ids *ids, int32_t id);
 void bt_end_ids_finish(struct bt_end_ids *ids); /* takes a zeroed one */
 
 struct bt_generation { /* what to make; all borrowed */

@@ -373,12 +373,6 @@ void bt_rows_fill(const struct bt_rows *rows, size_t i, size_t row_of_batch, str
     bt_source_fill(source, i, row_of_batch, batch);
 }
 
-void bt_batch_pad(struct bt_batch *batch, size_t from_row)
-{
-    for (size_t row = from_row; row < batch->rows; row++)
-        pad_row(batch, row, 0);
-}
-
 size_t bt_rows_memory(const struct bt_rows *rows)
 {
     size_t bytes = 0;

@@ -90,11 +90,9 @@ enum bt_err bt_cursor_peek(struct bt_cursor *cursor, size_t rows_ahead, uint64_t
                            struct bt_diag *diag);
 
 /* In plan order: row i of all sources one after the other (validation, calibration). Row i must exist. Adds to the
- * counts of the batch, which bt_batch_begin sets to zero. */
-void bt_rows_fill(const struct bt_rows *rows, size_t i, size_t row_of_batch, struct bt_batch *batch);
-/* Makes the rows from from_row on pure padding. A token of padding, here and at the end of a packed row, is token 0
+ * counts of the batch, which bt_batch_begin sets to zero. A token of padding, at the end of a packed row, is token 0
  * with label -100 and position 0, a document of its own, and counts nowhere. */
-void bt_batch_pad(struct bt_batch *batch, size_t from_row);
+void bt_rows_fill(const struct bt_rows *rows, size_t i, size_t row_of_batch, struct bt_batch *batch);
 /* Sets tokens and label_count to zero. */
 void bt_batch_begin(struct bt_batch *batch);
 #endif

@@ -380,26 +380,6 @@ static void calibration_takes_plain_windows_and_passes_over_short_sources(void *
     corpus_finish(&corpus);
 }
 
-static void padding_rows_count_nowhere(void **state)
-{
-    (void)state;
-    struct bt_batch batch;
-    test_batch_init(&batch, 3, 4);
-    bt_batch_begin(&batch);
-    batch.ids[3] = 77;
-    bt_batch_pad(&batch, 1);
-    assert_int_equal(batch.ids[3], 77);
-    for (size_t n = 4; n < 12; n++) {
-        assert_int_equal(batch.ids[n], 0);
-        assert_int_equal(batch.labels[n], NO);
-        assert_int_equal(batch.position[n], 0);
-        assert_int_equal(batch.first[n], n % 4);
-    }
-    assert_int_equal(batch.tokens, 0);
-    assert_int_equal(batch.label_count, 0);
-    test_batch_finish(&batch);
-}
-
 /* Opening must fail as an input error whose sentence holds both words. */
 static void check_refused(const struct corpus *corpus, struct bt_rows_options options, const char *a, const char *b)
 {
@@ -539,7 +519,6 @@ int main(void)
         cmocka_unit_test(no_two_rows_of_a_plan_could_be_one),
         cmocka_unit_test(plan_order_goes_through_the_sources_one_after_the_other),
         cmocka_unit_test(calibration_takes_plain_windows_and_passes_over_short_sources),
-        cmocka_unit_test(padding_rows_count_nowhere),
         cmocka_unit_test(errors_name_the_source_and_what_is_wrong),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_real_shard_is_packed_without_loss_or_leak),
