@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "export/gguf_parts.h"
-#include "export/probe.h"
+#include "export/verify.h"
 #include "kernels/quantize.h"
 
 /* Weights (count) as the type rounds them. */
@@ -19,32 +19,18 @@ static enum bt_err round_through(const struct bt_gguf_type_info *type, float *we
     return BT_OK;
 }
 
-static enum bt_err compare(const struct bt_param *param, const float *want, const float *got, const char *path,
-                           struct bt_diag *diag)
-{
-    for (size_t i = 0; i < param->count; i++)
-        if (memcmp(&want[i], &got[i], sizeof *got) != 0)
-            return bt_fail(diag, BT_EPARTIAL,
-                           "%s: verification failed: tensor \"%s\": element %zu read back is %.9g, "
-                           "and was %.9g",
-                           path, param->name, i, (double)got[i], (double)want[i]);
-    return BT_OK;
-}
-
 static enum bt_err compare_tensors(const struct bt_gguf_job *job, const struct bt_loaded_model *again, float *want,
                                    const char *path, struct bt_diag *diag)
 {
     const struct bt_params *params = &job->model->source->params;
     enum bt_err err = BT_OK;
     for (size_t i = 0; i < params->count && !err; i++) {
-        const struct bt_param *param = &params->list[i], *found = bt_params_find(&again->params, param->name);
-        if (!found || found->count != param->count || found->excluded != param->excluded)
-            return bt_fail(diag, BT_EPARTIAL, "%s: verification failed: tensor \"%s\" is another one when read back",
-                           path, param->name);
-        if (!job->model->tensors[i].codes)
+        const struct bt_param *param = &params->list[i], *found;
+        err = bt_verify_find(again, param, path, &found, diag);
+        if (!err && !job->model->tensors[i].codes)
             err = round_through(bt_gguf_job_type(job, i), want + param->offset, param->count, diag);
         if (!err)
-            err = compare(param, want + param->offset, again->weights + found->offset, path, diag);
+            err = bt_verify_values(param, want + param->offset, again->weights + found->offset, path, diag);
     }
     return err;
 }
@@ -53,19 +39,9 @@ static enum bt_err compare_logits(const struct bt_gguf_job *job, const struct bt
                                   const float *frozen, struct bt_export_report *report, struct bt_diag *diag)
 {
     const struct bt_export_model *model = job->model;
-    float *want = NULL, *got = NULL;
-    size_t positions;
-    enum bt_err err =
-        bt_probe_logits(&model->source->params, frozen, model->ternary, model->int8, &want, &positions, diag);
-    if (!err)
-        err = bt_probe_logits(&again->params, again->weights, model->ternary, model->int8, &got, &positions, diag);
-    if (!err) {
-        report->logit_difference = bt_probe_difference(want, got, positions * model->source->shape.vocab);
-        report->verified_positions = positions;
-    }
-    bt_free(want);
-    bt_free(got);
-    return err;
+    const struct bt_verify_side want = {&model->source->params, frozen, model->ternary, model->int8};
+    const struct bt_verify_side got = {&again->params, again->weights, model->ternary, model->int8};
+    return bt_verify_logits(&want, &got, report, diag);
 }
 
 enum bt_err bt_gguf_verify(const struct bt_gguf_job *job, const char *path, struct bt_export_report *report,
@@ -76,7 +52,7 @@ enum bt_err bt_gguf_verify(const struct bt_gguf_job *job, const char *path, stru
     float *frozen = bt_alloc(total * sizeof *frozen), *want = bt_alloc(total * sizeof *want);
     enum bt_err err = frozen && want ? BT_OK : bt_fail_nomem(diag);
     if (!err)
-        err = bt_model_load(path, &again, diag);
+        err = bt_verify_load(path, &again, diag);
     if (!err)
         err = bt_export_frozen_masters(job->model, frozen, diag);
     if (!err) {

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "export/hf_parts.h"
-#include "export/probe.h"
+#include "export/verify.h"
 #include "kernels/quantize.h"
 #include "train/packed.h"
 
@@ -31,13 +31,6 @@ static bool expect(const struct bt_hf_job *job, size_t i, float *w)
     return bt_ternary_masters(w, n, bt_hf_scale(job, tensor));
 }
 
-static enum bt_err fail_differs(const char *path, const struct bt_param *param, const char *what, size_t at,
-                                struct bt_diag *diag)
-{
-    return bt_fail(diag, BT_EPARTIAL, "%s: verification failed: tensor \"%s\": %s %zu read back differs", path,
-                   param->name, what, at);
-}
-
 /* Codes as any user of the folder gets them: by quantising what was read. */
 static enum bt_err compare_codes(const struct bt_frozen *tensor, const float *found, const char *path,
                                  struct bt_diag *diag)
@@ -50,7 +43,8 @@ static enum bt_err compare_codes(const struct bt_frozen *tensor, const float *fo
     bt_weight_codes(codes, found, n, bt_weight_scale(found, n));
     for (size_t i = 0; i < n && !err; i++)
         if (codes[i] != tensor->codes[i])
-            err = fail_differs(path, tensor->param, "code", i, diag);
+            err = bt_fail(diag, BT_EPARTIAL, "%s: verification failed: tensor \"%s\": code %zu read back differs", path,
+                          tensor->param->name, i);
     bt_free(codes);
     return err;
 }
@@ -70,10 +64,7 @@ static enum bt_err compare_tensor(const struct bt_hf_job *job, size_t i, const f
                            path, tensor->param->name, (double)bt_weight_scale(found, n),
                            (double)bt_weight_scale(expected, n));
     }
-    for (size_t j = 0; j < n; j++)
-        if (memcmp(&expected[j], &found[j], sizeof *found))
-            return fail_differs(path, tensor->param, "element", j, diag);
-    return BT_OK;
+    return bt_verify_values(tensor->param, expected, found, path, diag);
 }
 
 static enum bt_err compare_tensors(const struct bt_hf_job *job, const struct bt_loaded_model *again,
@@ -82,11 +73,10 @@ static enum bt_err compare_tensors(const struct bt_hf_job *job, const struct bt_
     const struct bt_params *params = &job->model->source->params;
     enum bt_err err = BT_OK;
     for (size_t i = 0; i < params->count && !err; i++) {
-        const struct bt_param *param = &params->list[i], *found = bt_params_find(&again->params, param->name);
-        if (!found || found->count != param->count || found->excluded != param->excluded)
-            return bt_fail(diag, BT_EPARTIAL, "%s: verification failed: tensor \"%s\" is another one when read back",
-                           path, param->name);
-        err = compare_tensor(job, i, expected + param->offset, again->weights + found->offset, path, diag);
+        const struct bt_param *param = &params->list[i], *found;
+        err = bt_verify_find(again, param, path, &found, diag);
+        if (!err)
+            err = compare_tensor(job, i, expected + param->offset, again->weights + found->offset, path, diag);
     }
     return err;
 }
@@ -98,22 +88,14 @@ static enum bt_err compare_logits(const struct bt_hf_job *job, const struct bt_l
     const struct bt_export_model *model = job->model;
     const struct bt_hf_marks *marks = &again->config->marks;
     const bool quantized = job->options->form != BT_HF_DENSE;
-    float *want = NULL, *got = NULL;
-    size_t positions;
-    enum bt_err err = bt_probe_logits(&model->source->params, expected, quantized && model->ternary,
-                                      quantized && model->int8, &want, &positions, diag);
-    if (!err)
-        err = bt_probe_logits(&again->params, again->weights, marks->ternary, marks->int8, &got, &positions, diag);
-    if (!err) {
-        report->logit_difference = bt_probe_difference(want, got, positions * model->source->shape.vocab);
-        report->verified_positions = positions;
-        if (!(report->logit_difference == 0.0))
-            err = bt_fail(diag, BT_EPARTIAL,
-                          "%s: verification failed: the tensors are the same when read back, but logits differ by %g",
-                          path, report->logit_difference);
-    }
-    bt_free(want);
-    bt_free(got);
+    const struct bt_verify_side want = {&model->source->params, expected, quantized && model->ternary,
+                                        quantized && model->int8};
+    const struct bt_verify_side got = {&again->params, again->weights, marks->ternary, marks->int8};
+    const enum bt_err err = bt_verify_logits(&want, &got, report, diag);
+    if (!err && !(report->logit_difference == 0.0))
+        return bt_fail(diag, BT_EPARTIAL,
+                       "%s: verification failed: the tensors are the same when read back, but logits differ by %g",
+                       path, report->logit_difference);
     return err;
 }
 
@@ -132,18 +114,12 @@ enum bt_err bt_hf_verify(const struct bt_hf_job *job, const char *path, struct b
                          struct bt_diag *diag)
 {
     const struct bt_params *params = &job->model->source->params;
-    struct bt_diag reason = {""};
     struct bt_loaded_model *again = NULL;
     float *expected = bt_zalloc(params->total, sizeof *expected);
     enum bt_err err = expected ? expect_all(job, expected, diag) : bt_fail_nomem(diag);
     if (err)
         goto done;
-    err = bt_model_load(path, &again, &reason);
-    if (err == BT_ENOMEM)
-        bt_fail_nomem(diag);
-    else if (err)
-        err = bt_fail(diag, BT_EPARTIAL, "verification failed: %s", reason.text);
-    if (!err)
+    if (!(err = bt_verify_load(path, &again, diag)))
         err = compare_tensors(job, again, expected, path, diag);
     if (!err)
         err = compare_logits(job, again, expected, path, report, diag);
