@@ -156,9 +156,9 @@ static enum bt_err train(const struct bt_train_config *config, const struct argu
 /* --threads stands in place of the key, also where the config is printed and kept, and has its bounds. */
 static enum bt_err set_threads(struct bt_train_config *config, uint64_t threads, struct bt_diag *diag)
 {
-    if (threads > BT_THREADS_MAX)
-        return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d", threads,
-                       BT_THREADS_MAX);
+    const enum bt_err err = bt_check_threads(threads, diag);
+    if (err)
+        return err;
     if (threads)
         config->compute.threads = config->written->compute.threads = (int64_t)threads;
     omp_set_num_threads(config->compute.threads ? (int)config->compute.threads : bt_cpu_count());

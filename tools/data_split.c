@@ -78,11 +78,8 @@ static enum bt_err check(const struct request *r, const struct bt_command_line *
         return bt_fail(diag, BT_EUSAGE, "--validation SHARE|COUNT is missing");
     if (!r->out)
         return bt_fail(diag, BT_EUSAGE, "--out PREFIX is missing");
-    if (!line->operand_count)
-        return bt_fail(diag, BT_EUSAGE, "no input is named; .txt, .jsonl or .bin files were expected");
-    if (r->separator && (!*r->separator || strchr(r->separator, '\n')))
-        return bt_fail(diag, BT_EUSAGE, "--separator: expected the text of one line");
-    return check_kinds(r, line, diag);
+    const enum bt_err err = bt_data_check_inputs(line, ".txt, .jsonl or .bin", r->separator, diag);
+    return err ? err : check_kinds(r, line, diag);
 }
 
 static enum bt_err split_text(const struct request *r, const struct bt_command_line *line, struct amount amount,

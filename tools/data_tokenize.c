@@ -5,7 +5,6 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "config/train_config.h"
 #include "data_commands.h"
 #include "data_screen.h"
 #include "options.h"
@@ -79,16 +78,14 @@ static enum bt_err check(const struct request *r, const struct bt_command_line *
         return bt_fail(diag, BT_EUSAGE, "--tokenizer FOLDER is missing");
     if (!r->out)
         return bt_fail(diag, BT_EUSAGE, "--out PREFIX is missing");
-    if (!line->operand_count)
-        return bt_fail(diag, BT_EUSAGE, "no input is named; .txt and .jsonl files were expected");
-    if (r->separator && (!*r->separator || strchr(r->separator, '\n')))
-        return bt_fail(diag, BT_EUSAGE, "--separator: expected the text of one line");
+    enum bt_err err = bt_data_check_inputs(line, ".txt and .jsonl", r->separator, diag);
+    if (err)
+        return err;
     if (r->shard_tokens > BT_SHARD_TOKENS_MAX)
         return bt_fail(diag, BT_EUSAGE, "--shard-tokens: found %" PRIu64 ", expected at most %" PRIu64, r->shard_tokens,
                        BT_SHARD_TOKENS_MAX);
-    if (r->threads > BT_THREADS_MAX)
-        return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d",
-                       r->threads, BT_THREADS_MAX);
+    if ((err = bt_check_threads(r->threads, diag)))
+        return err;
     return check_utf8(r, line, diag);
 }
 

@@ -25,9 +25,9 @@ enum bt_err bt_model_options_begin(const struct bt_model_options_given *given, s
                                    struct bt_diag *diag)
 {
     const struct bt_train_config config = {.compute.kernels = kernels_of(given->kernels)};
-    if (given->threads > BT_THREADS_MAX)
-        return bt_fail(diag, BT_EUSAGE, "--threads: found %llu, expected a whole number from 1 to %d",
-                       (unsigned long long)given->threads, BT_THREADS_MAX);
+    const enum bt_err err = bt_check_threads(given->threads, diag);
+    if (err)
+        return err;
     if (!isnan(given->lambda) && !(given->lambda >= 0.0 && given->lambda <= 1.0))
         return bt_fail(diag, BT_EUSAGE, "--lambda: found %g, expected a number from 0 to 1", given->lambda);
     omp_set_num_threads(given->threads ? (int)given->threads : bt_cpu_count());

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "base/mem.h"
 #include "config/nearest.h"
+#include "config/train_config.h"
 
 /* The options that every program has, in the order of flag_target. */
 static const struct bt_option common[] = {
@@ -166,6 +168,14 @@ static int flush_stdout(const struct bt_program *program)
         return 0;
     fprintf(stderr, "%s: standard output: %s\n", program->name, strerror(errno));
     return bt_exit_code(BT_EIO);
+}
+
+enum bt_err bt_check_threads(uint64_t threads, struct bt_diag *diag)
+{
+    if (threads > BT_THREADS_MAX)
+        return bt_fail(diag, BT_EUSAGE, "--threads: found %" PRIu64 ", expected a whole number from 1 to %d", threads,
+                       BT_THREADS_MAX);
+    return BT_OK;
 }
 
 int bt_program_help(const struct bt_program *program)

@@ -53,6 +53,9 @@ struct bt_command_line {
 enum bt_err bt_options_parse(const struct bt_program *program, int argc, char **argv, struct bt_command_line *line,
                              struct bt_diag *diag);
 
+/* --threads has the bounds of the config's key; 0: not given. BT_EUSAGE. */
+enum bt_err bt_check_threads(uint64_t threads, struct bt_diag *diag);
+
 /* Both write to stdout and give the exit status: 0, or 5 when stdout cannot be written. */
 int bt_program_help(const struct bt_program *program);
 int bt_program_version(const struct bt_program *program);
