@@ -1,5 +1,7 @@
-/* A config as YAML, by the key table: bt_keys_print and bt_key_print_value of key_table.h. */
+/* A config as YAML, by the key table: bt_keys_print, bt_key_print_value and bt_key_print_at of key_table.h. */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "config/key_table.h"
 #include "config/yaml_scalar.h"
@@ -138,7 +140,45 @@ void bt_key_print_value(struct bt_text_buf *out, const struct bt_key *key, const
     case BT_KEY_NAME_OR_REALS:
         print_name_or_reals(out, key, value);
         break;
+    case BT_KEY_NODE: /* what the text said has no other form */
+        break;
     }
+}
+
+/* Key and base of the item of a list that the path begins with; the path moves on behind it. False: there is none. */
+static bool enter_item(const struct bt_key *list, const void **base, const char **path)
+{
+    char *end;
+    if (**path < '0' || **path > '9')
+        return false;
+    const unsigned long i = strtoul(*path, &end, 10);
+    if (*end != '.' || i >= count_of(list, *base))
+        return false;
+    *base = (const char *)*(void *const *)at(*base, list->offset) + i * list->item_size;
+    *path = end + 1;
+    return true;
+}
+
+bool bt_key_print_at(struct bt_text_buf *out, const struct bt_key *keys, const void *base, const char *path)
+{
+    const size_t length = strcspn(path, ".");
+    while (keys->name && (strlen(keys->name) != length || strncmp(keys->name, path, length)))
+        keys++;
+    if (!keys->name)
+        return false;
+    path += length + (path[length] == '.');
+    if (!*path) {
+        bt_key_print_value(out, keys, base);
+        return true;
+    }
+    if (keys->type == BT_KEY_LIST)
+        return enter_item(keys, &base, &path) && bt_key_print_at(out, keys->keys, base, path);
+    if (keys->type != BT_KEY_SECTION)
+        return false;
+    if (bt_key_is_present(keys, base))
+        return bt_key_print_at(out, keys->keys, at(base, keys->offset), path);
+    bt_text_add(out, "null");
+    return true;
 }
 
 static void print_block_list(struct bt_text_buf *out, const struct bt_key *key, const void *base, int indent)

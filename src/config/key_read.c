@@ -379,6 +379,9 @@ static enum bt_err read_value(struct reader *r, const struct bt_key *key, void *
         return read_weight(r, key, out, node, path);
     case BT_KEY_NAME_OR_REALS:
         return read_name_or_reals(r, key, out, node, path);
+    case BT_KEY_NODE:
+        *(const struct bt_yaml_node **)out = node;
+        return BT_OK;
     case BT_KEY_SECTION:
         break;
     }
@@ -455,6 +458,15 @@ enum bt_err bt_keys_read(const struct bt_yaml_node *root, const char *what, bool
     bt_yaml_finish(&r.defaults);
     config->stage0.weights = BT_WEIGHTS_NONE; /* stage 0 has no such keys: it is plain float training */
     config->stage0.activations = BT_ACTIVATIONS_NONE;
+    return err;
+}
+
+enum bt_err bt_keys_read_table(const struct bt_key *keys, const struct bt_yaml_node *root, const char *what, void *base,
+                               struct bt_diag *diag)
+{
+    struct reader r = {.root = root, .what = what, .expand = true, .diag = diag};
+    const enum bt_err err = read_section(&r, keys, base, root, NULL, false);
+    bt_yaml_finish(&r.defaults);
     return err;
 }
 

@@ -25,6 +25,7 @@ enum bt_key_type {
     BT_KEY_STAGES,        /* enum bt_stage_id [BT_STAGE_COUNT]; and a count */
     BT_KEY_WEIGHT,        /* struct bt_cfg_term_weight: a number, or a mapping read by one of two tables */
     BT_KEY_NAME_OR_REALS, /* struct bt_cfg_name_or_list */
+    BT_KEY_NODE,          /* const struct bt_yaml_node *: borrowed as it stands, NULL where it is absent; not printed */
 };
 
 enum bt_key_flag {
@@ -77,11 +78,17 @@ struct bt_key_name bt_key_path_name(const struct bt_key_path *path);
  * the config is half filled; bt_keys_free takes it. */
 enum bt_err bt_keys_read(const struct bt_yaml_node *root, const char *what, bool expand, struct bt_train_config *config,
                          struct bt_diag *diag);
+/* The same for any other table: a zeroed struct that the offsets of `keys` count from. */
+enum bt_err bt_keys_read_table(const struct bt_key *keys, const struct bt_yaml_node *root, const char *what, void *base,
+                               struct bt_diag *diag);
 /* Frees what the fields of `base` own and sets them to NULL. */
 void bt_keys_free(const struct bt_key *keys, void *base);
 /* The whole config as YAML, or one value in flow style. */
 void bt_keys_print(struct bt_text_buf *out, const struct bt_train_config *config);
 void bt_key_print_value(struct bt_text_buf *out, const struct bt_key *key, const void *base);
 bool bt_key_is_present(const struct bt_key *section, const void *base);
+/* The value of the key at "stage2.optimizer.lr" or "data.train.0.path", in flow style; "null" inside of a section that
+ * is absent. False when the table has no key of that name. */
+bool bt_key_print_at(struct bt_text_buf *out, const struct bt_key *keys, const void *base, const char *path);
 
 #endif

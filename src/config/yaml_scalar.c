@@ -176,3 +176,31 @@ void bt_yaml_write_real(struct bt_text_buf *out, double value)
     bt_text_add(out, "%.*s%s%s", mantissa, digits, memchr(digits, '.', (size_t)mantissa) ? "" : ".0",
                 exponent ? exponent : "");
 }
+
+static void write_scalar(struct bt_text_buf *out, const struct bt_yaml_node *scalar)
+{
+    const enum bt_scalar_type type = bt_scalar_type(scalar);
+    if (type == BT_SCALAR_STRING)
+        bt_yaml_write_string(out, scalar->text);
+    else
+        bt_text_add(out, "%s", type == BT_SCALAR_NULL ? "null" : scalar->text);
+}
+
+void bt_yaml_write_node(struct bt_text_buf *out, const struct bt_yaml_node *node)
+{
+    const bool mapping = node->kind == BT_YAML_MAPPING;
+    if (node->kind == BT_YAML_SCALAR) {
+        write_scalar(out, node);
+        return;
+    }
+    bt_text_add(out, mapping ? "{" : "[");
+    for (const struct bt_yaml_node *child = node->first; child; child = child->next) {
+        if (mapping) {
+            bt_yaml_write_string(out, child->key);
+            bt_text_add(out, ": ");
+        }
+        bt_yaml_write_node(out, child);
+        bt_text_add(out, child->next ? ", " : "");
+    }
+    bt_text_add(out, mapping ? "}" : "]");
+}

@@ -28,5 +28,7 @@ struct bt_yaml_words bt_yaml_describe(const struct bt_yaml_node *node);
  * in the fewest digits that give the same double, with a point. */
 void bt_yaml_write_string(struct bt_text_buf *out, const char *text);
 void bt_yaml_write_real(struct bt_text_buf *out, double value);
+/* A whole tree in flow style, in one line. */
+void bt_yaml_write_node(struct bt_text_buf *out, const struct bt_yaml_node *node);
 
 #endif

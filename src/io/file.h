@@ -42,6 +42,8 @@ enum bt_err bt_file_rename(const char *from, const char *to, struct bt_diag *dia
 /* The same for a file whose name others may take at the same moment: the last one stays. */
 enum bt_err bt_file_rename_over(const char *from, const char *to, struct bt_diag *diag);
 enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag); /* writes `to` directly, synced */
+/* A second name for the same file, or a copy where the disk cannot give it one. `to` must not exist. */
+enum bt_err bt_file_link(const char *from, const char *to, struct bt_diag *diag);
 
 enum bt_err bt_dir_make(const char *path, struct bt_diag *diag); /* with parents; existing is fine */
 enum bt_err bt_dir_sync(const char *path, struct bt_diag *diag);
@@ -62,8 +64,8 @@ char *bt_path_join(const char *folder, const char *name); /* NULL when memory is
 char *bt_path_parent(const char *path); /* the folder it lies in, "." for a plain name; NULL when memory is out */
 
 /* Test hook: called before each operation that changes the disk. A non-zero return is the errno the operation then
- * fails with, without being carried out. op is "open", "write", "sync", "rename", "remove", "mkdir" or "truncate".
- * NULL: none. */
+ * fails with, without being carried out. op is "open", "write", "sync", "rename", "link", "remove", "mkdir" or
+ * "truncate". NULL: none. */
 extern int (*bt_io_hook)(const char *op, const char *path);
 
 /* Appends and cuts: for metrics.jsonl. A line is given without its newline, and line and newline are one write. Opening

@@ -109,6 +109,11 @@ bool bt_lock_has_holder(const char *path)
     return named && (strcmp(host, holder.host) != 0 || !kill(holder.pid, 0) || errno == EPERM);
 }
 
+int bt_lock_descriptor(const struct bt_lock *lock)
+{
+    return lock->fd;
+}
+
 void bt_lock_release(struct bt_lock *lock)
 {
     if (!lock)

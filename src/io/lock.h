@@ -16,6 +16,9 @@ enum bt_err bt_lock_try(const char *path, bool *ret_busy, struct bt_lock **ret_l
 /* Does the file name a holder that, as far as can be seen from here, is alive? The lock itself is not touched, so that
  * nobody who takes it at that moment fails. */
 bool bt_lock_has_holder(const char *path);
+/* For a child that is to hold the lock too: as long as either has it open, it is held. Closed by exec unless the child
+ * says otherwise. */
+int bt_lock_descriptor(const struct bt_lock *lock);
 void bt_lock_release(struct bt_lock *lock); /* the file stays, empty; takes NULL */
 
 #endif

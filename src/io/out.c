@@ -198,6 +198,13 @@ enum bt_err bt_file_copy(const char *from, const char *to, struct bt_diag *diag)
     return err;
 }
 
+enum bt_err bt_file_link(const char *from, const char *to, struct bt_diag *diag)
+{
+    bool linked;
+    const enum bt_err err = bt_sys_link(from, to, &linked, diag);
+    return err || linked ? err : bt_file_copy(from, to, diag);
+}
+
 static enum bt_err rename_and_sync(const char *from, const char *to, bool over, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;

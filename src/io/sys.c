@@ -128,6 +128,14 @@ enum bt_err bt_sys_rename(const char *from, const char *to, struct bt_diag *diag
     return BT_OK;
 }
 
+enum bt_err bt_sys_link(const char *from, const char *to, bool *ret_linked, struct bt_diag *diag)
+{
+    *ret_linked = !told_to_fail("link", to) && link(from, to) == 0;
+    if (*ret_linked || errno == EPERM || errno == EXDEV || errno == EMLINK || errno == EOPNOTSUPP || errno == ENOSYS)
+        return BT_OK;
+    return bt_fail(diag, BT_EIO, "%s: cannot link to %s: %s", from, to, strerror(errno));
+}
+
 enum bt_err bt_sys_mkdir(const char *path, struct bt_diag *diag)
 {
     if (!told_to_fail("mkdir", path) && mkdir(path, 0777) == 0)

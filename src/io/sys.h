@@ -3,6 +3,7 @@
 #ifndef BT_IO_SYS_H
 #define BT_IO_SYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -24,6 +25,8 @@ enum bt_err bt_sys_pwrite(int fd, const char *path, const void *data, size_t siz
 enum bt_err bt_sys_sync(int fd, const char *path, struct bt_diag *diag);
 enum bt_err bt_sys_truncate(int fd, const char *path, uint64_t size, struct bt_diag *diag);
 enum bt_err bt_sys_rename(const char *from, const char *to, struct bt_diag *diag);
+/* *ret_linked is false, and nothing done, where the disk has no second names for this file. */
+enum bt_err bt_sys_link(const char *from, const char *to, bool *ret_linked, struct bt_diag *diag);
 enum bt_err bt_sys_mkdir(const char *path, struct bt_diag *diag);  /* existing is fine */
 enum bt_err bt_sys_remove(const char *path, struct bt_diag *diag); /* a file or an empty folder */
 
