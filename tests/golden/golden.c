@@ -54,6 +54,19 @@ void golden_model_close(struct golden_model *g)
     bt_model_unload(g->loaded);
 }
 
+void golden_run_case(const char *name, golden_case *run)
+{
+    const char *folder = test_shared(test_format("golden/%s", name));
+    struct bt_compute computes[8];
+    const size_t count = golden_computes(computes, BT_ARRAY_LEN(computes));
+    for (size_t i = 0; i < count; i++) {
+        print_message("%s: %s kernels, %s products\n", name, bt_cpu_level_name(computes[i].kernels.level),
+                      computes[i].matmul->name);
+        run(folder, &computes[i], BT_KEEP_ALL);
+    }
+    run(folder, &computes[0], BT_KEEP_INPUTS);
+}
+
 struct bt_batch golden_batch(size_t rows, size_t seq)
 {
     const size_t n = rows * seq;

@@ -27,6 +27,10 @@ void golden_model_open_as(struct golden_model *g, const char *folder, const stru
                           const struct bt_model_options *options);
 void golden_model_close(struct golden_model *g);
 
+/* A fixture on each of them, and once keeping the inputs of blocks alone; skips where there is none. */
+typedef void golden_case(const char *folder, const struct bt_compute *compute, enum bt_keep keep);
+void golden_run_case(const char *name, golden_case *run);
+
 /* A batch of plain rows; arrays by malloc. */
 struct bt_batch golden_batch(size_t rows, size_t seq);
 void golden_batch_free(struct bt_batch *batch);

@@ -127,15 +127,7 @@ static void run_case(const char *folder, const struct bt_compute *compute, enum 
 
 static void test_case(void **state)
 {
-    const char *folder = test_shared(test_format("golden/%s", (const char *)*state));
-    struct bt_compute computes[8];
-    const size_t count = golden_computes(computes, BT_ARRAY_LEN(computes));
-    for (size_t i = 0; i < count; i++) {
-        print_message("%s: %s kernels, %s products\n", (const char *)*state,
-                      bt_cpu_level_name(computes[i].kernels.level), computes[i].matmul->name);
-        run_case(folder, &computes[i], BT_KEEP_ALL);
-    }
-    run_case(folder, &computes[0], BT_KEEP_INPUTS);
+    golden_run_case(*state, run_case);
 }
 
 int main(void)
