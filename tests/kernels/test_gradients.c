@@ -6,24 +6,9 @@
 
 #include "gradient_check.h"
 
-void bt_kernels_fill_double(struct bt_kernels *kernels);
-
-static struct bt_kernels k;
-static struct bt_arena arena;
-
 static double *reals(size_t n, const char *name)
 {
     return random_reals(&arena, n, -1.0, 1.0, name);
-}
-
-static double *zeros(size_t n)
-{
-    return bt_arena_take(&arena, n, sizeof(double));
-}
-
-static void check_gradient(const char *what, function *f, void *context, double *x, size_t n, const double *gradient)
-{
-    expect_gradient(&arena, what, f, context, x, n, gradient);
 }
 
 static const struct {
@@ -258,20 +243,6 @@ static void test_attention(void **state)
     for (size_t i = 0; i < BT_ARRAY_LEN(shapes); i++)
         for (int sees = 0; sees < SEES_COUNT; sees++)
             check_attention(shapes[i], (enum visible)sees);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    bt_kernels_fill_double(&k);
-    return bt_arena_init(&arena, (size_t)256 << 20) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bt_arena_finish(&arena);
-    return 0;
 }
 
 int main(void)

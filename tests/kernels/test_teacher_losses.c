@@ -7,19 +7,9 @@
 
 #include "gradient_check.h"
 
-void bt_kernels_fill_double(struct bt_kernels *kernels);
-
-static struct bt_kernels k;
-static struct bt_arena arena;
-
 static double *reals(size_t n, double size, const char *name)
 {
     return random_reals(&arena, n, -size, size, name);
-}
-
-static double *zeros(size_t n)
-{
-    return bt_arena_take(&arena, n, sizeof(double));
 }
 
 static double *copy_of(const double *x, size_t n)
@@ -27,11 +17,6 @@ static double *copy_of(const double *x, size_t n)
     double *copy = zeros(n);
     memcpy(copy, x, n * sizeof *x);
     return copy;
-}
-
-static void check_gradient(const char *what, function *f, void *context, double *x, size_t n, const double *gradient)
-{
-    expect_gradient(&arena, what, f, context, x, n, gradient);
 }
 
 static void check_near(const char *what, double got, double want)
@@ -366,20 +351,6 @@ static void test_unit(void **state)
     check_gradient("unit", unit_sum, &c, c.x, 165, dx);
     k.unit_fwd(none, length, 1, 2);
     assert_true(none[0] == 0.0 && none[1] == 0.0);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    bt_kernels_fill_double(&k);
-    return bt_arena_init(&arena, (size_t)256 << 20) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bt_arena_finish(&arena);
-    return 0;
 }
 
 int main(void)
