@@ -1,6 +1,6 @@
 /* text/example: which form a line has, what is read out of it, and the shards, masks and manifests that examples make.
  * The byte-level tokenizer makes every id known: 256 begins, 257 ends. */
-#include "support.h"
+#include "tokenize_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,38 +10,25 @@
 #include "io/mask.h"
 #include "text/bytes.h"
 #include "text/shard_mask.h"
-#include "text/tokenize.h"
 
 #define TEMPLATE                                                                                                       \
     "{\"bos_token\":\"<|bos|>\",\"eos_token\":\"<|eos|>\",\"chat_template\":\"{{'<|im_start|>' + message.role + "      \
     "'\\n' + message.content + '<|im_end|>\\n'}}\"}"
 
-static char *folder, *prefix, *input;
-static struct bt_tokenizer *tokenizer;
 static struct bt_chat *chat;
 
 static int make_world(void **state)
 {
     struct bt_diag diag = {""};
-    (void)state;
-    folder = test_make_dir();
-    prefix = strdup(test_format("%s/a", folder));
-    input = strdup(test_format("%s/a.jsonl", folder));
-    TEST_OK(bt_bytes_write_tokenizer(folder, &diag), diag);
-    TEST_OK(bt_tokenizer_open(folder, &tokenizer, &diag), diag);
+    tokenize_world_setup(state);
     TEST_OK(bt_chat_open(folder, tokenizer, NULL, &chat, &diag), diag);
     return 0;
 }
 
 static int finish_world(void **state)
 {
-    (void)state;
     bt_chat_close(chat);
-    bt_tokenizer_close(tokenizer);
-    test_remove_dir(folder);
-    free(prefix);
-    free(input);
-    return 0;
+    return tokenize_world_teardown(state);
 }
 
 static void write_input(const char *text)
@@ -166,19 +153,6 @@ static void test_what_is_no_example(void **state)
     refuse(BT_FORM_MESSAGES, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "there is nothing to learn");
 }
 
-static struct bt_tokenize_options options_for(const char *const *inputs, size_t count)
-{
-    return (struct bt_tokenize_options){.tokenizer = tokenizer,
-                                        .tokenizer_path = folder,
-                                        .separators = {BT_BYTES_BOS, BT_BYTES_EOS},
-                                        .inputs = inputs,
-                                        .input_count = count,
-                                        .key = "text",
-                                        .prefix = prefix,
-                                        .shard_tokens = 9,
-                                        .threads = 2};
-}
-
 /* Shard i of the set: labels as '#', beginnings as 'X' (a label) and 'O'. */
 static void expect_mask(size_t i, const char *want)
 {
@@ -205,7 +179,7 @@ static const char examples[] = "{\"prompt\":\"ab\",\"completion\":\"cd\"}\n"
 static void test_shards_and_masks(void **state)
 {
     const char *const inputs[] = {input};
-    const struct bt_tokenize_options options = options_for(inputs, 1);
+    const struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     uint64_t hash, size;
@@ -237,7 +211,7 @@ static void test_shards_and_masks(void **state)
 static void test_masks_go_with_their_set(void **state)
 {
     const char *const inputs[] = {input};
-    struct bt_tokenize_options options = options_for(inputs, 1);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     (void)state;
@@ -263,7 +237,7 @@ static void test_masks_go_with_their_set(void **state)
 static void test_a_mask_that_is_missing(void **state)
 {
     const char *const inputs[] = {input};
-    const struct bt_tokenize_options options = options_for(inputs, 1);
+    const struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_shard shard;
     struct bt_mask mask = {0};
@@ -287,7 +261,7 @@ static void test_files_of_several_forms(void **state)
 {
     char *other = strdup(test_format("%s/b.jsonl", folder)), *text = strdup(test_format("%s/c.txt", folder));
     const char *const inputs[] = {input, other, text};
-    struct bt_tokenize_options options = options_for(inputs, 2);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 2, 9);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     (void)state;
@@ -319,7 +293,7 @@ static void test_files_of_several_forms(void **state)
 static void test_chat_formats(void **state)
 {
     const char *const inputs[] = {input};
-    struct bt_tokenize_options options = options_for(inputs, 1);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     (void)state;
@@ -346,7 +320,7 @@ static void test_chat_formats(void **state)
 
 static enum bt_err tokenize_small(void *context)
 {
-    struct bt_tokenize_options options = options_for(context, 1);
+    struct bt_tokenize_options options = tokenize_world_options(context, 1, 9);
     struct bt_tokenize_report report;
     options.threads = 1; /* the allocations come in one order */
     options.shard_tokens = 100;
@@ -386,7 +360,7 @@ static int count_down(const char *op, const char *path)
 static void test_the_disk_fails(void **state)
 {
     const char *const inputs[] = {input};
-    const struct bt_tokenize_options options = options_for(inputs, 1);
+    const struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     enum bt_err err = BT_EIO;
@@ -412,7 +386,7 @@ static void test_shared_examples(void **state)
     const char *messages = test_shared("data/text/sft/gsm8k-test.messages.jsonl");
     const char *model = test_shared("data/tokenizers/smollm2");
     const char *inputs[] = {jsonl};
-    struct bt_tokenize_options options = options_for(inputs, 1);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 9);
     struct bt_tokenize_report report;
     struct bt_tokenizer *real;
     struct bt_diag diag = {""};

@@ -1,6 +1,6 @@
 /* text/tokenize, separators and manifests: the same bytes on any number of threads, the ids and counts they should
  * hold, and what is left when something fails. The byte-level tokenizer makes every id known: 256 begins, 257 ends. */
-#include "support.h"
+#include "tokenize_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,50 +11,11 @@
 #include "io/shard.h"
 #include "text/bytes.h"
 #include "text/manifest.h"
-#include "text/tokenize.h"
-
-static char *folder, *prefix, *input;
-static struct bt_tokenizer *tokenizer;
-
-static int make_world(void **state)
-{
-    struct bt_diag diag = {""};
-    (void)state;
-    folder = test_make_dir();
-    prefix = strdup(test_format("%s/out/a", folder));
-    input = strdup(test_format("%s/a.jsonl", folder));
-    TEST_OK(bt_bytes_write_tokenizer(folder, &diag), diag);
-    TEST_OK(bt_tokenizer_open(folder, &tokenizer, &diag), diag);
-    return 0;
-}
-
-static int finish_world(void **state)
-{
-    (void)state;
-    bt_tokenizer_close(tokenizer);
-    test_remove_dir(folder);
-    free(prefix);
-    free(input);
-    return 0;
-}
-
-static struct bt_tokenize_options options_for(const char *const *inputs, size_t count)
-{
-    return (struct bt_tokenize_options){.tokenizer = tokenizer,
-                                        .tokenizer_path = folder,
-                                        .separators = {BT_BYTES_BOS, BT_BYTES_EOS},
-                                        .inputs = inputs,
-                                        .input_count = count,
-                                        .key = "text",
-                                        .prefix = prefix,
-                                        .shard_tokens = 1000000,
-                                        .threads = 2};
-}
 
 static enum bt_err tokenize_text(const char *text, bool skip, struct bt_tokenize_report *report, struct bt_diag *diag)
 {
     const char *const inputs[] = {input};
-    struct bt_tokenize_options options = options_for(inputs, 1);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 1000000);
     options.skip = skip;
     test_write_file(input, text, strlen(text));
     return bt_tokenize(&options, report, diag);
@@ -206,7 +167,7 @@ static void test_threads_change_no_byte(void **state)
     (void)state;
     write_inputs(paths);
     for (int threads = 1; threads <= 5; threads += 2) {
-        struct bt_tokenize_options options = options_for((const char *const *)paths, 3);
+        struct bt_tokenize_options options = tokenize_world_options((const char *const *)paths, 3, 1000000);
         struct bt_tokenize_report report;
         struct bt_diag diag = {""};
         size_t size;
@@ -257,7 +218,7 @@ static void test_cut_file_is_skipped(void **state)
     unsigned char *gzip = test_gzip("{\"text\":\"lost\"}", 15, &size);
     char *cut = strdup(test_format("%s/cut.jsonl.gz", folder));
     const char *const inputs[] = {cut, input};
-    struct bt_tokenize_options options = options_for(inputs, 2);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 2, 1000000);
     struct bt_tokenize_report report;
     struct bt_diag diag = {""};
     (void)state;
@@ -309,7 +270,7 @@ static void test_separators(void **state)
 
 static enum bt_err tokenize_small(void *context)
 {
-    struct bt_tokenize_options options = options_for(context, 1);
+    struct bt_tokenize_options options = tokenize_world_options(context, 1, 1000000);
     struct bt_tokenize_report report;
     const enum bt_err err = bt_separators_choose(folder, tokenizer, NULL, NULL, &options.separators, NULL);
     options.threads = 1; /* the allocations come in one order */
@@ -340,7 +301,7 @@ static void shared_shards_are_made_again(const char *name, size_t first, size_t 
         end = strchr(end, '\n') + 1;
     test_write_file(input, begin, (size_t)(end - begin));
     TEST_OK(bt_tokenizer_open(model, &real, &diag), diag);
-    struct bt_tokenize_options options = options_for(inputs, 1);
+    struct bt_tokenize_options options = tokenize_world_options(inputs, 1, 1000000);
     options.tokenizer = real;
     TEST_OK(bt_separators_choose(model, real, NULL, "none", &options.separators, &diag), diag);
     TEST_OK(bt_tokenize(&options, &report, &diag), diag);
@@ -364,15 +325,15 @@ static void test_shared_shards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ids_and_counts, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_manifest, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_manifest_is_found, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_threads_change_no_byte, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_errors_stop_or_are_skipped, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_cut_file_is_skipped, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_separators, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_every_allocation, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_shared_shards, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_ids_and_counts, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_manifest, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_manifest_is_found, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_threads_change_no_byte, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_errors_stop_or_are_skipped, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_cut_file_is_skipped, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_separators, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_every_allocation, tokenize_world_setup, tokenize_world_teardown),
+        cmocka_unit_test_setup_teardown(test_shared_shards, tokenize_world_setup, tokenize_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
