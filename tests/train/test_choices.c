@@ -9,22 +9,6 @@
 #include "text_world.h"
 #include "train/choices.h"
 
-static struct text_world world;
-
-static int setup(void **state)
-{
-    (void)state;
-    text_world_init(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    text_world_finish(&world);
-    return 0;
-}
-
 struct seen {
     double sums[8][4];
     size_t endings[8];
@@ -39,11 +23,11 @@ static void see(void *context, uint64_t item, const double *sums, size_t endings
 
 static enum bt_err run(const char *text, struct seen *seen, struct bt_choices_result *result, struct bt_diag *diag)
 {
-    const char *path = test_format("%s/items.jsonl", world.dir);
-    const struct bt_choices_options options = {.engine = world.engine,
-                                               .compute = &world.compute,
-                                               .tokenizer = world.tokenizer,
-                                               .vocab = world.shape.vocab,
+    const char *path = test_format("%s/items.jsonl", text_world.dir);
+    const struct bt_choices_options options = {.engine = text_world.engine,
+                                               .compute = &text_world.compute,
+                                               .tokenizer = text_world.tokenizer,
+                                               .vocab = text_world.shape.vocab,
                                                .context = TEXT_CONTEXT,
                                                .before = BT_BYTES_BOS,
                                                .delimiter = " "};
@@ -55,12 +39,12 @@ static enum bt_err run(const char *text, struct seen *seen, struct bt_choices_re
 static double by_hand(const char *context, const char *ending)
 {
     const char *text = test_format("%s %s", context, ending);
-    const size_t begin = 1 + strlen(context), n = 1 + strlen(text), vocab = world.shape.vocab;
+    const size_t begin = 1 + strlen(context), n = 1 + strlen(text), vocab = text_world.shape.vocab;
     int32_t ids[TEXT_CONTEXT] = {BT_BYTES_BOS};
     double sum = 0.0;
     for (size_t i = 1; i < n; i++)
         ids[i] = (unsigned char)text[i - 1];
-    float *logits = text_world_logits(&world, ids, n);
+    float *logits = text_world_logits(ids, n);
     for (size_t i = begin; i < n; i++) {
         const float *z = logits + (i - 1) * vocab;
         double all = 0.0;
@@ -167,5 +151,5 @@ int main(void)
         cmocka_unit_test(wrong_items_are_named),
         cmocka_unit_test(every_allocation_fails),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, text_world_setup, text_world_teardown);
 }

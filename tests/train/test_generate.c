@@ -9,22 +9,6 @@
 #include "text_world.h"
 #include "train/generate.h"
 
-static struct text_world world;
-
-static int setup(void **state)
-{
-    (void)state;
-    text_world_init(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    text_world_finish(&world);
-    return 0;
-}
-
 struct shown {
     char text[4096];
     size_t size, limit; /* limit: asks for the end once there is so much; 0: never */
@@ -46,8 +30,9 @@ static struct bt_generator *make_generator(void)
 {
     struct bt_generator *generator = NULL;
     struct bt_diag diag = {0};
-    bt_infer_cut(world.engine, 0);
-    TEST_OK(bt_generator_create(world.engine, world.tokenizer, world.shape.vocab, TEXT_CONTEXT, &generator, &diag),
+    bt_infer_cut(text_world.engine, 0);
+    TEST_OK(bt_generator_create(text_world.engine, text_world.tokenizer, text_world.shape.vocab, TEXT_CONTEXT,
+                                &generator, &diag),
             diag);
     return generator;
 }
@@ -79,7 +64,7 @@ static void greedy_by_hand(const char *prompt, int32_t *made, size_t count)
     for (size_t i = 1; i < n; i++)
         ids[i] = (unsigned char)prompt[i - 1];
     for (size_t i = 0; i < count; i++, n++) {
-        float *logits = text_world_logits(&world, ids, n), *last = logits + (n - 1) * world.shape.vocab;
+        float *logits = text_world_logits(ids, n), *last = logits + (n - 1) * text_world.shape.vocab;
         ids[n] = 0;
         for (int32_t id = 1; id < BT_BYTES_VOCAB; id++)
             ids[n] = last[id] > last[ids[n]] ? id : ids[n];
@@ -101,7 +86,7 @@ static void greedy_text_is_that_of_the_logits(void **state)
     (void)state;
     greedy_by_hand("ab", made, COUNT);
     const struct bt_generation_report report = run(generator, &generation, "ab", &shown);
-    TEST_OK(bt_tokenizer_decode(world.tokenizer, made, COUNT, true, &want, &size, &diag), diag);
+    TEST_OK(bt_tokenizer_decode(text_world.tokenizer, made, COUNT, true, &want, &size, &diag), diag);
     assert_int_equal(shown.size, size);
     assert_memory_equal(shown.text, want, size);
     assert_false(shown.half);
@@ -139,7 +124,7 @@ static void the_cache_is_gone_on_with(void **state)
     struct bt_generator *generator = make_generator();
     (void)state;
     run(generator, &generation, "a conversation", &fresh);
-    bt_infer_cut(world.engine, 0);
+    bt_infer_cut(text_world.engine, 0);
     run(generator, &generation, "a conver", &again);
     const struct bt_generation_report report = run(generator, &generation, "a conversation", &again);
     assert_in_range(report.prompt_tokens, 1, 6);
@@ -227,8 +212,8 @@ static enum bt_err make_some(void *context)
     generation.stops = stops;
     generation.stop_count = 1;
     *(struct shown *)context = (struct shown){0};
-    enum bt_err err =
-        bt_generator_create(world.engine, world.tokenizer, world.shape.vocab, TEXT_CONTEXT, &generator, &diag);
+    enum bt_err err = bt_generator_create(text_world.engine, text_world.tokenizer, text_world.shape.vocab, TEXT_CONTEXT,
+                                          &generator, &diag);
     if (!err)
         err = bt_generate(generator, &generation, ids, 2, take, context, &report, &diag);
     bt_generator_destroy(generator);
@@ -239,7 +224,7 @@ static void every_allocation_fails(void **state)
 {
     struct shown shown;
     (void)state;
-    bt_infer_cut(world.engine, 0);
+    bt_infer_cut(text_world.engine, 0);
     test_every_allocation_fails(make_some, &shown);
 }
 
@@ -250,5 +235,5 @@ int main(void)
         cmocka_unit_test(the_cache_is_gone_on_with),         cmocka_unit_test(ends),
         cmocka_unit_test(a_prompt_without_room_is_refused),  cmocka_unit_test(every_allocation_fails),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, text_world_setup, text_world_teardown);
 }

@@ -19,11 +19,15 @@ static const struct bt_shape shape = {.vocab = BT_BYTES_VOCAB + 6,
                                       .sub_norm = true,
                                       .rope = {.theta = 10000.0}};
 
-void text_world_init(struct text_world *world)
+struct text_world text_world;
+
+int text_world_setup(void **state)
 {
+    struct text_world *world = &text_world;
     const struct bt_infer_options options = {
         .context = TEXT_CONTEXT, .ternary_weights = true, .int8_activations = true, .lambda = 1.0f};
     struct bt_diag diag = {0};
+    (void)state;
     *world = (struct text_world){.dir = test_make_dir(), .shape = shape};
     TEST_OK(bt_params_init(&world->params, &world->shape, &diag), diag);
     world->weights = calloc(world->params.total, sizeof *world->weights);
@@ -35,19 +39,24 @@ void text_world_init(struct text_world *world)
             diag);
     TEST_OK(bt_bytes_write_tokenizer(world->dir, &diag), diag);
     TEST_OK(bt_tokenizer_open(world->dir, &world->tokenizer, &diag), diag);
+    return 0;
 }
 
-void text_world_finish(struct text_world *world)
+int text_world_teardown(void **state)
 {
+    struct text_world *world = &text_world;
+    (void)state;
     bt_tokenizer_close(world->tokenizer);
     bt_infer_destroy(world->engine);
     bt_params_finish(&world->params);
     free(world->weights);
     test_remove_dir(world->dir);
+    return 0;
 }
 
-float *text_world_logits(const struct text_world *world, const int32_t *ids, size_t n)
+float *text_world_logits(const int32_t *ids, size_t n)
 {
+    const struct text_world *world = &text_world;
     const struct bt_model_options options = {.rows = 1, .seq = n, .ternary_weights = true, .int8_activations = true};
     struct bt_model *model = NULL;
     struct bt_diag diag = {0};

@@ -18,9 +18,11 @@ struct text_world {
     struct bt_tokenizer *tokenizer;
 };
 
-void text_world_init(struct text_world *world);
-void text_world_finish(struct text_world *world);
+/* Of the running program: made and finished by cmocka's setup and teardown. */
+extern struct text_world text_world;
+int text_world_setup(void **state);
+int text_world_teardown(void **state);
 /* Logits (n, vocab) of all positions, by the forward of training. Free them. */
-float *text_world_logits(const struct text_world *world, const int32_t *ids, size_t n);
+float *text_world_logits(const int32_t *ids, size_t n);
 
 #endif
