@@ -96,25 +96,36 @@ void export_world_write_config(const struct export_world *world, const char *tex
     bt_model_unload(model);
 }
 
-void export_world_write_marked(const struct export_world *world, const struct export_case *c,
-                               const struct bt_hf_marks *marks)
+static void check_sub_norm(const struct export_world *world, const struct export_case *c)
 {
-    export_world_write_config(world, test_format("%s%s", c->head, SIZES), marks);
     struct bt_loaded_model *model = export_world_load(world->model);
     assert_int_equal(model->shape.sub_norm, c->sub_norm);
     bt_model_unload(model);
 }
 
-void export_world_write(const struct export_world *world, const struct export_case *c, const char *exclude)
+void export_world_write_marked(const struct export_world *world, const struct export_case *c,
+                               const struct bt_hf_marks *marks)
 {
-    char *globs[] = {(char *)exclude};
+    export_world_write_config(world, test_format("%s%s", c->head, SIZES), marks);
+    check_sub_norm(world, c);
+}
+
+void export_world_write_ternary(const struct export_world *world, const char *text, const char *exclude)
+{
+    char *globs[] = {(char *)(uintptr_t)exclude};
     const struct bt_hf_marks marks = {.present = true,
                                       .ternary = true,
                                       .int8 = true,
                                       .exclude_layers = globs,
                                       .exclude_count = exclude != NULL,
                                       .lambda = 1.0};
-    export_world_write_marked(world, c, &marks);
+    export_world_write_config(world, text, &marks);
+}
+
+void export_world_write(const struct export_world *world, const struct export_case *c, const char *exclude)
+{
+    export_world_write_ternary(world, test_format("%s%s", c->head, SIZES), exclude);
+    check_sub_norm(world, c);
 }
 
 struct bt_export_model *export_world_open(const char *path)

@@ -27,7 +27,8 @@ const struct export_case *export_case(const char *name);
 /* Writes the folder world->model: random weights with gains and biases that can be told apart, marked ternary with int8
  * activations. exclude: a glob of layers to leave out, or NULL. */
 void export_world_write(const struct export_world *world, const struct export_case *c, const char *exclude);
-/* The same of a whole config.json. */
+/* The same of a whole config.json; and with other marks. */
+void export_world_write_ternary(const struct export_world *world, const char *text, const char *exclude);
 void export_world_write_config(const struct export_world *world, const char *text, const struct bt_hf_marks *marks);
 void export_world_write_marked(const struct export_world *world, const struct export_case *c,
                                const struct bt_hf_marks *marks);

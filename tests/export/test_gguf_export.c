@@ -24,18 +24,6 @@ static const char wide_llama3[] =
     " \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\":"
     " 4.0, \"original_max_position_embeddings\": 32}, " WIDE;
 
-static void write_wide(const struct export_world *world, const char *config, const char *exclude)
-{
-    char *globs[] = {(char *)(uintptr_t)exclude};
-    const struct bt_hf_marks marks = {.present = true,
-                                      .ternary = true,
-                                      .int8 = true,
-                                      .exclude_layers = globs,
-                                      .exclude_count = exclude != NULL,
-                                      .lambda = 1.0};
-    export_world_write_config(world, config, &marks);
-}
-
 static enum bt_err export_to(const char *from, const char *to, const struct bt_gguf_options *options,
                              struct bt_export_report *report, struct bt_diag *diag)
 {
@@ -56,33 +44,23 @@ static void must_export(const char *from, const char *to, const char *type, cons
         assert_true(report.logit_difference == 0.0);
 }
 
-static void assert_same_file(const char *a, const char *b)
-{
-    size_t a_size, b_size;
-    unsigned char *a_bytes = test_read_file(a, &a_size), *b_bytes = test_read_file(b, &b_size);
-    assert_int_equal(a_size, b_size);
-    assert_memory_equal(a_bytes, b_bytes, a_size);
-    free(a_bytes);
-    free(b_bytes);
-}
-
 /* Export, import, export: the same bytes. */
 static void export_twice(const struct export_world *world, const char *type, const char *embedding)
 {
     const char *one = test_format("%s/one.gguf", world->dir), *two = test_format("%s/two.gguf", world->dir);
     must_export(world->model, one, type, embedding);
     must_export(one, two, type, embedding);
-    assert_same_file(one, two);
+    test_same_bytes(one, two);
 }
 
 static void every_type_comes_back(void **state)
 {
     static const char *const embeddings[] = {"f32", "f16", "bf16", "q8_0"};
     const struct export_world *world = *state;
-    write_wide(world, wide, NULL);
+    export_world_write_ternary(world, wide, NULL);
     for (size_t t = 0; t < BT_GGUF_TYPE_COUNT; t++)
         export_twice(world, bt_gguf_types[t].name, embeddings[t % 4]);
-    write_wide(world, wide, "model.layers.0.*");
+    export_world_write_ternary(world, wide, "model.layers.0.*");
     export_twice(world, "tq2_0", "f32");
 }
 
@@ -95,7 +73,7 @@ static void every_architecture_comes_back(void **state)
         export_twice(world, "f16", "f32");
         export_twice(world, NULL, NULL);
     }
-    write_wide(world, wide_llama3, NULL);
+    export_world_write_ternary(world, wide_llama3, NULL);
     export_twice(world, "tq1_0", "f32");
     export_twice(world, "i2_s", "f32");
 }
@@ -147,7 +125,7 @@ static void codes_and_scales_are_the_frozen_ones(void **state)
 {
     const struct export_world *world = *state;
     const char *path = test_format("%s/one.gguf", world->dir);
-    write_wide(world, wide, NULL);
+    export_world_write_ternary(world, wide, NULL);
     struct bt_export_model *model = export_world_open(world->model);
     for (size_t t = 0; t < BT_GGUF_TYPE_COUNT; t++) {
         must_export(world->model, path, bt_gguf_types[t].name, "f16");
@@ -275,7 +253,7 @@ static void damaged_files_are_refused_or_read(void **state)
     char *path = strdup(test_format("%s/one.gguf", world->dir)); /* longer-lived than what test_format gives */
     char *bad = strdup(test_format("%s/bad.gguf", world->dir)), *again = strdup(test_format("%s/two.gguf", world->dir));
     size_t size, read = 0, refusals = 0;
-    write_wide(world, wide_llama3, NULL);
+    export_world_write_ternary(world, wide_llama3, NULL);
     must_export(world->model, path, "tq2_0", "f16");
     unsigned char *whole = test_read_file(path, &size), *damaged = test_read_file(path, &size);
     const size_t begin = data_begin(whole, size);
