@@ -15,18 +15,6 @@
 
 static const char *program;
 
-static int make_folder(void **state)
-{
-    *state = test_make_dir();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    test_remove_dir(*state);
-    return 0;
-}
-
 static void expect_error(int exit_code, const char *sentence, const char *first, const char *second)
 {
     struct test_output output = {0};
@@ -247,12 +235,12 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_help_and_version),
         cmocka_unit_test(test_usage_errors),
-        cmocka_unit_test_setup_teardown(test_input_errors, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_input_errors, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_prints_documents),
-        cmocka_unit_test_setup_teardown(test_writes_files_and_report, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_validation_stays, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_foreign_text_is_impossible, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_writes_the_tokenizer, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_writes_files_and_report, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_validation_stays, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_text_is_impossible, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_writes_the_tokenizer, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_full_stdout),
     };
     if (argc != 2)

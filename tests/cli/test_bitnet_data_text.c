@@ -10,25 +10,16 @@
 #include "compressed.h"
 
 static const char *program; /* an absolute path */
-static char *folder;
 
 static int make_world(void **state)
 {
     static const char jsonl[] = "{\"text\":\"ab\"}\n{\"body\":\"c\",\"text\":\"cde\"}\n{\"text\":\"f\"}\n";
     struct test_output output = {0};
-    (void)state;
-    folder = test_make_dir();
-    test_run_expect(0, &output, program, "generate", "--tokenizer", folder, NULL);
+    test_dir_setup(state);
+    test_run_expect(0, &output, program, "generate", "--tokenizer", test_dir, NULL);
     test_output_free(&output);
-    test_write_file(test_format("%s/a.jsonl", folder), jsonl, sizeof jsonl - 1);
-    test_write_file(test_format("%s/a.txt", folder), "ab\n--\ncde\n--\nf\n", 15);
-    return 0;
-}
-
-static int finish_world(void **state)
-{
-    (void)state;
-    test_remove_dir(folder);
+    test_write_file(test_format("%s/a.jsonl", test_dir), jsonl, sizeof jsonl - 1);
+    test_write_file(test_format("%s/a.txt", test_dir), "ab\n--\ncde\n--\nf\n", 15);
     return 0;
 }
 
@@ -39,7 +30,7 @@ static void run(struct test_output *output, const char *const *arguments)
     size_t count = 1;
     for (; *arguments; arguments++)
         argv[count++] = *arguments;
-    const struct test_program p = {.argv = argv, .directory = folder};
+    const struct test_program p = {.argv = argv, .directory = test_dir};
     test_run(&p, output);
 }
 
@@ -81,14 +72,14 @@ static void test_forms_are_alike(void **state)
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
         if (i >= 2) {
-            unsigned char *data = test_read_file(test_format("%s/%s", folder, names[i - 2]), &size);
+            unsigned char *data = test_read_file(test_format("%s/%s", test_dir, names[i - 2]), &size);
             unsigned char *made = i == 2 ? test_gzip(data, size, &packed) : test_zstd(data, size, &packed);
-            test_write_file(test_format("%s/%s", folder, names[i]), made, packed);
+            test_write_file(test_format("%s/%s", test_dir, names[i]), made, packed);
             free(made);
             free(data);
         }
         RUN(0, "tokens      12", "", "tokenize", "--tokenizer=.", "--out=x", "--separator=--", names[i]);
-        unsigned char *got = test_read_file(test_format("%s/x-000000.bin", folder), &size);
+        unsigned char *got = test_read_file(test_format("%s/x-000000.bin", test_dir), &size);
         if (!want) {
             want = got;
             want_size = size;
@@ -104,7 +95,7 @@ static void test_forms_are_alike(void **state)
 static void test_errors_of_inputs(void **state)
 {
     (void)state;
-    test_write_file(test_format("%s/bad.jsonl", folder), "{\"text\":\"x\"}\n{\"text\":\n{\"text\":\"y\"}\n", 35);
+    test_write_file(test_format("%s/bad.jsonl", test_dir), "{\"text\":\"x\"}\n{\"text\":\n{\"text\":\"y\"}\n", 35);
     RUN(3, "", "bitnet-data tokenize: bad.jsonl: line 2, column", "tokenize", "--tokenizer=.", "--out=x", "bad.jsonl");
     RUN(0, "skipped     1 that could not be read, the first: bad.jsonl: line 2, column", "", "tokenize",
         "--tokenizer=.", "--out=x", "bad.jsonl", "--on-error=skip");
@@ -147,7 +138,7 @@ static void test_malformed_documents(void **state)
 #undef BYTES
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
-        test_write_file(test_format("%s/%s", folder, cases[i].name), cases[i].bytes, cases[i].size);
+        test_write_file(test_format("%s/%s", test_dir, cases[i].name), cases[i].bytes, cases[i].size);
         RUN(3, "", cases[i].sentence, "tokenize", "--tokenizer=.", "--out=x", "--separator=--", cases[i].name);
         RUN(0, "documents   2, 4 bytes of text\n", "", "tokenize", "--tokenizer=.", "--out=x", "--separator=--",
             cases[i].name, "--on-error=skip");
@@ -170,14 +161,14 @@ static void test_malformed_compression(void **state)
         unsigned char *made = gzip ? test_gzip(lines, size, &packed) : test_zstd(lines, size, &packed);
         const char *sentence = test_format("%s: byte %zu: the %s data end early; the file was cut", name, packed - 9,
                                            gzip ? "gzip" : "Zstandard");
-        test_write_file(test_format("%s/%s", folder, name), made, packed - 9);
+        test_write_file(test_format("%s/%s", test_dir, name), made, packed - 9);
         RUN(3, "", sentence, "tokenize", "--tokenizer=.", "--out=x", name);
         RUN(0, test_format("skipped     1 that could not be read, the first: %s", sentence), "", "tokenize",
             "--tokenizer=.", "--out=x", name, "a.jsonl", "--on-error=skip");
         free(made);
     }
     free(lines);
-    test_write_file(test_format("%s/no.jsonl.zst", folder), "{}", 2);
+    test_write_file(test_format("%s/no.jsonl.zst", test_dir), "{}", 2);
     RUN(3, "", "no.jsonl.zst: byte 0: this is not Zstandard data", "tokenize", "--tokenizer=.", "--out=x",
         "no.jsonl.zst");
     RUN(3, "", "no document could be read, 1 were skipped, the first: cut.jsonl.zst: byte ", "tokenize",
@@ -190,7 +181,7 @@ static double peak_of_tokenizing(size_t megabytes)
     static const char line[] = "all work and no play makes jack a dull boy\n--\n";
     struct rusage usage;
     const size_t count = megabytes * 1000000 / (sizeof line - 1);
-    FILE *file = fopen(test_format("%s/large.txt", folder), "wb");
+    FILE *file = fopen(test_format("%s/large.txt", test_dir), "wb");
     assert_non_null(file);
     for (size_t i = 0; i < count; i++)
         fputs(line, file);
@@ -225,18 +216,18 @@ static void test_malformed_tokenizer(void **state)
         {"[", "bad.json: line "},
     };
     (void)state;
-    char *json = (char *)test_read_file(test_format("%s/tokenizer.json", folder), NULL);
+    char *json = (char *)test_read_file(test_format("%s/tokenizer.json", test_dir), NULL);
     char *merges = strstr(json, "\"merges\": []");
     assert_non_null(merges);
     for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
         const size_t front = (size_t)(merges - json) + 10;
         char *bad = bt_sprintf("%.*s%s%s", (int)front, json, cases[i][0], json + front + 2);
         assert_non_null(bad);
-        test_write_file(test_format("%s/bad.json", folder), bad, strlen(bad));
+        test_write_file(test_format("%s/bad.json", test_dir), bad, strlen(bad));
         RUN(3, "", cases[i][1], "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
         bt_free(bad);
     }
-    test_write_file(test_format("%s/bad.json", folder), json, strlen(json) / 2);
+    test_write_file(test_format("%s/bad.json", test_dir), json, strlen(json) / 2);
     RUN(3, "", "bad.json: line ", "tokenize", "--tokenizer=bad.json", "--out=x", "a.jsonl");
     free(json);
 }
@@ -247,7 +238,7 @@ static void test_examples(void **state)
     static const char jsonl[] =
         "{\"prompt\":\"Q: a\",\"completion\":\" b\"}\n{\"prompt\":\"c\",\"completion\":\"d\"}\n";
     (void)state;
-    test_write_file(test_format("%s/e.jsonl", folder), jsonl, sizeof jsonl - 1);
+    test_write_file(test_format("%s/e.jsonl", test_dir), jsonl, sizeof jsonl - 1);
     RUN(0, "chat        none\nseparators  256 \"<|bos|>\" before, 257 \"<|eos|>\" after each document\n", "",
         "tokenize", "--tokenizer=.", "--out=x", "e.jsonl");
     RUN(0, "labels      5, 41.7% of the tokens\nwritten     x-000000.bin, a .mask with each, x.json\n", "", "tokenize",
@@ -259,9 +250,9 @@ static void test_examples(void **state)
         "<|bos|>c\u27e6d<|eos|>\u27e7\n",
         "", "inspect", "x-000000.bin", "--tokenizer=.");
     RUN(0, "documents   2, 5 bytes", "", "tokenize", "--tokenizer=.", "--out=y", "e.jsonl", "--key=prompt"); /* texts */
-    test_write_file(test_format("%s/x-000000.mask", folder), "", 0);
+    test_write_file(test_format("%s/x-000000.mask", test_dir), "", 0);
     RUN(3, "", "x-000000.mask: the file has 0 bytes; a label mask begins with a header", "inspect", "x-000000.bin");
-    assert_int_equal(remove(test_format("%s/x-000000.mask", folder)), 0);
+    assert_int_equal(remove(test_format("%s/x-000000.mask", test_dir)), 0);
     RUN(3, "", "x-000000.mask: the file is missing", "inspect", "x-000000.bin");
     RUN(2, "", "the chat format chatml is of no use: the inputs hold no examples", "tokenize", "--tokenizer=.",
         "--out=x", "a.jsonl", "--chat-format=chatml");
@@ -278,9 +269,9 @@ static void test_another_tokenizer_is_refused(void **state)
     size_t size;
     (void)state;
     RUN(0, "", "", "tokenize", "--tokenizer=.", "--out=x", "a.jsonl");
-    unsigned char *json = test_read_file(test_format("%s/tokenizer.json", folder), &size);
+    unsigned char *json = test_read_file(test_format("%s/tokenizer.json", test_dir), &size);
     json[size] = ' '; /* in the place of the NUL: the same tokenizer in other bytes */
-    test_write_file(test_format("%s/tokenizer.json", folder), json, size + 1);
+    test_write_file(test_format("%s/tokenizer.json", test_dir), json, size + 1);
     RUN(3, "", "x-000000.bin was made with another tokenizer: its manifest names .", "inspect", "x-000000.bin",
         "--tokenizer=.");
     free(json);
@@ -336,11 +327,11 @@ static void test_split(void **state)
     RUN(0, "train       2 documents, sub/y-train.jsonl\nvalidation  1 documents, sub/y-validation.jsonl\n", "", "split",
         "--validation=1", "--out=sub/y", "a.jsonl");
     size_t train, validation;
-    free(test_read_file(test_format("%s/sub/y-train.jsonl", folder), &train));
-    free(test_read_file(test_format("%s/sub/y-validation.jsonl", folder), &validation));
+    free(test_read_file(test_format("%s/sub/y-train.jsonl", test_dir), &train));
+    free(test_read_file(test_format("%s/sub/y-validation.jsonl", test_dir), &validation));
     assert_int_equal(train + validation,
                      strlen("{\"text\":\"ab\"}{\"body\":\"c\",\"text\":\"cde\"}{\"text\":\"f\"}") + 3);
-    test_write_file(test_format("%s/a-train.jsonl", folder), "{\"text\":\"x\"}", 12);
+    test_write_file(test_format("%s/a-train.jsonl", test_dir), "{\"text\":\"x\"}", 12);
     RUN(2, "", "--out: a-train.jsonl is an input", "split", "--validation=1", "--out=a", "a.jsonl", "a-train.jsonl");
 }
 
@@ -359,7 +350,7 @@ static void test_split_shards(void **state)
 static void test_train_tokenizer(void **state)
 {
     (void)state;
-    test_write_file(test_format("%s/b.txt", folder), "aabaab aab", 10);
+    test_write_file(test_format("%s/b.txt", test_dir), "aabaab aab", 10);
     RUN(0,
         "documents   1, 10 bytes of text\nwords       2, 2 different ones\n"
         "tokens      259: 3 special, 256 bytes, 0 learned",
@@ -392,20 +383,20 @@ static void test_progress(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_tokenize_and_inspect, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_forms_are_alike, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_errors_of_inputs, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_malformed_documents, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_malformed_compression, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_memory_is_bounded, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_malformed_tokenizer, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_examples, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_usage, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_split, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_split_shards, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_train_tokenizer, make_world, finish_world),
-        cmocka_unit_test_setup_teardown(test_progress, make_world, finish_world),
+        cmocka_unit_test_setup_teardown(test_tokenize_and_inspect, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_forms_are_alike, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_errors_of_inputs, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_documents, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_compression, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_bounded, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_tokenizer, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_examples, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_usage, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_split, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_split_shards, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_train_tokenizer, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_progress, make_world, test_dir_teardown),
     };
     if (argc != 2)
         return 2;

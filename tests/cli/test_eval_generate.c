@@ -7,21 +7,6 @@
 #include "io/json.h"
 
 static const char *eval_program, *generate_program; /* absolute paths */
-static char *folder;
-
-static int make_world(void **state)
-{
-    (void)state;
-    folder = test_make_dir();
-    return 0;
-}
-
-static int finish_world(void **state)
-{
-    (void)state;
-    test_remove_dir(folder);
-    return 0;
-}
 
 /* Runs program with arguments, NULL at the end; out and err: what they must contain. The output is the caller's. */
 static struct test_output run(const char *program, int exit_code, const char *out, const char *err,
@@ -32,7 +17,7 @@ static struct test_output run(const char *program, int exit_code, const char *ou
     for (size_t i = 1; *arguments; i++)
         argv[i] = *arguments++;
     const char *const env[] = {"OMP_WAIT_POLICY=passive", NULL};
-    const struct test_program p = {.argv = argv, .env = env, .directory = folder};
+    const struct test_program p = {.argv = argv, .env = env, .directory = test_dir};
     test_run(&p, &output);
     if (output.exit_code != exit_code || !strstr(output.out, out) || !strstr(output.err, err))
         fail_msg("exit %d\nout: %s\nerr: %s\nexpected %d, \"%s\" and \"%s\"", output.exit_code, output.out, output.err,
@@ -50,7 +35,7 @@ static struct test_output run(const char *program, int exit_code, const char *ou
 
 static void write_text(const char *name, const char *text)
 {
-    test_write_file(test_format("%s/%s", folder, name), text, strlen(text));
+    test_write_file(test_format("%s/%s", test_dir, name), text, strlen(text));
 }
 
 static const char *model(void)
@@ -220,5 +205,5 @@ int main(int argc, char **argv)
         return 2;
     eval_program = realpath(argv[1], NULL); /* they are started from another folder */
     generate_program = realpath(argv[2], NULL);
-    return cmocka_run_group_tests(tests, make_world, finish_world);
+    return cmocka_run_group_tests(tests, test_dir_setup, test_dir_teardown);
 }

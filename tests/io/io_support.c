@@ -3,18 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int test_dir_setup(void **state)
-{
-    *state = test_make_dir();
-    return 0;
-}
-
-int test_dir_teardown(void **state)
-{
-    test_remove_dir(*state);
-    return 0;
-}
-
 const char *in_dir(void **state, const char *name)
 {
     return test_format("%s/%s", (const char *)*state, name);

@@ -6,9 +6,6 @@
 
 #include "io/file.h"
 
-/* Setup and teardown: *state is the path of an empty folder; in_dir(state, "name") a path in it. */
-int test_dir_setup(void **state);
-int test_dir_teardown(void **state);
 const char *in_dir(void **state, const char *name);
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, test_dir_setup, test_dir_teardown)
 

@@ -8,22 +8,6 @@
 #include "compressed.h"
 #include "io/stream.h"
 
-static char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_make_dir();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    test_remove_dir(folder);
-    return 0;
-}
-
 /* More than the buffers of both sides, and not all alike. */
 static char *make_text(size_t size)
 {
@@ -68,8 +52,8 @@ static void test_formats_read_alike(void **state)
         size_t gzip_size, zstd_size;
         char *text = make_text(sizes[i]);
         unsigned char *gzip = test_gzip(text, sizes[i], &gzip_size), *zstd = test_zstd(text, sizes[i], &zstd_size);
-        const char *plain_path = test_format("%s/a.txt", folder), *gzip_path = test_format("%s/a.txt.gz", folder);
-        const char *zstd_path = test_format("%s/a.txt.zst", folder), *unnamed = test_format("%s/unnamed", folder);
+        const char *plain_path = test_format("%s/a.txt", test_dir), *gzip_path = test_format("%s/a.txt.gz", test_dir);
+        const char *zstd_path = test_format("%s/a.txt.zst", test_dir), *unnamed = test_format("%s/unnamed", test_dir);
         test_write_file(plain_path, text, sizes[i]);
         test_write_file(gzip_path, gzip, gzip_size);
         test_write_file(zstd_path, zstd, zstd_size);
@@ -98,7 +82,7 @@ static void test_files_put_together(void **state)
         unsigned char *both = malloc(first_size + second_size);
         memcpy(both, first, first_size);
         memcpy(both + first_size, second, second_size);
-        const char *path = test_format("%s/both", folder);
+        const char *path = test_format("%s/both", test_dir);
         test_write_file(path, both, first_size + second_size);
         TEST_OK(read_all(path, "hello you", 9, 100, &diag), diag);
         TEST_OK(read_all(path, "hello you", 9, 1, &diag), diag);
@@ -122,7 +106,7 @@ static void test_every_prefix_is_refused(void **state)
         size_t size;
         unsigned char *whole = compress[i](text, 3000, &size);
         for (size_t cut = 0; cut < size; cut++) {
-            const char *path = test_format("%s/%s", folder, names[i]);
+            const char *path = test_format("%s/%s", test_dir, names[i]);
             struct bt_diag diag = {""};
             test_write_file(path, whole, cut);
             assert_int_equal(read_all(path, text, 3000, 512, &diag), BT_EINPUT);
@@ -141,7 +125,7 @@ static void test_damage_is_named(void **state)
     char *text = make_text(5000);
     size_t size;
     unsigned char *gzip = test_gzip(text, 5000, &size);
-    const char *path = test_format("%s/bad.gz", folder);
+    const char *path = test_format("%s/bad.gz", test_dir);
     (void)state;
     gzip[size - 6] ^= 1; /* of the checksum */
     test_write_file(path, gzip, size);
@@ -150,9 +134,9 @@ static void test_damage_is_named(void **state)
     test_write_file(path, "plain text", 10);
     assert_int_equal(read_all(path, "plain text", 10, 100, &diag), BT_EINPUT);
     assert_non_null(strstr(diag.text, "byte 0: this is not gzip data, which a name that ends in \".gz\" promises"));
-    assert_int_equal(read_all(test_format("%s/absent", folder), "", 0, 100, &diag), BT_EINPUT);
+    assert_int_equal(read_all(test_format("%s/absent", test_dir), "", 0, 100, &diag), BT_EINPUT);
     assert_non_null(strstr(diag.text, "/absent: cannot open"));
-    assert_int_equal(read_all(folder, "", 0, 100, &diag), BT_EINPUT);
+    assert_int_equal(read_all(test_dir, "", 0, 100, &diag), BT_EINPUT);
     free(gzip);
     free(text);
 }
@@ -164,7 +148,7 @@ static void test_position_and_hash(void **state)
     char *text = make_text(400000), piece[4096];
     size_t size, got;
     unsigned char *zstd = test_zstd(text, 400000, &size);
-    const char *path = test_format("%s/a.zst", folder);
+    const char *path = test_format("%s/a.zst", test_dir);
     (void)state;
     test_write_file(path, zstd, size);
     TEST_OK(bt_stream_open(path, &stream, &diag), diag);
@@ -194,7 +178,7 @@ static void test_every_allocation(void **state)
     for (size_t i = 0; i < 2; i++) {
         size_t size;
         unsigned char *data = compress[i]("hello", 5, &size);
-        char *path = strdup(test_format("%s/small", folder));
+        char *path = strdup(test_format("%s/small", test_dir));
         test_write_file(path, data, size);
         test_every_allocation_fails(read_once, path);
         free(path);
@@ -209,5 +193,5 @@ int main(void)
         cmocka_unit_test(test_every_prefix_is_refused), cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_position_and_hash),       cmocka_unit_test(test_every_allocation),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_dir_setup, test_dir_teardown);
 }

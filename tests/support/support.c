@@ -32,6 +32,21 @@ void test_remove_dir(char *path)
     free(path);
 }
 
+char *test_dir;
+
+int test_dir_setup(void **state)
+{
+    *state = test_dir = test_make_dir();
+    return 0;
+}
+
+int test_dir_teardown(void **state)
+{
+    (void)state;
+    test_remove_dir(test_dir);
+    return 0;
+}
+
 const char *test_format(const char *format, ...)
 {
     static char ring[16][4096];
@@ -70,6 +85,16 @@ unsigned char *test_read_file(const char *path, size_t *size)
     if (size)
         *size = (size_t)length;
     return data;
+}
+
+void test_same_bytes(const char *a, const char *b)
+{
+    size_t a_size, b_size;
+    unsigned char *a_bytes = test_read_file(a, &a_size), *b_bytes = test_read_file(b, &b_size);
+    assert_int_equal(a_size, b_size);
+    assert_memory_equal(a_bytes, b_bytes, a_size);
+    free(a_bytes);
+    free(b_bytes);
 }
 
 const char *test_shared(const char *relative)

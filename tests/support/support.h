@@ -18,10 +18,16 @@
 /* A fresh empty folder under $TMPDIR; the caller gives it to test_remove_dir. */
 char *test_make_dir(void);
 void test_remove_dir(char *path);
+/* cmocka's setup and teardown of tests that want such a folder: it is *state and test_dir. */
+extern char *test_dir;
+int test_dir_setup(void **state);
+int test_dir_teardown(void **state);
 /* printf into a static ring of buffers: for paths in a line of a test. */
 const char *test_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void test_write_file(const char *path, const void *data, size_t size);
 unsigned char *test_read_file(const char *path, size_t *size); /* malloc; fails the test when absent; NUL added */
+
+void test_same_bytes(const char *a, const char *b); /* of two files, or the test fails */
 
 /* Path of something in the shared inputs, kept for the life of the program; skips the running test, saying so, where
  * they are absent. */

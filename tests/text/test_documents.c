@@ -9,25 +9,9 @@
 #include "compressed.h"
 #include "text/documents.h"
 
-static char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_make_dir();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    test_remove_dir(folder);
-    return 0;
-}
-
 static const char *write_text(const char *name, const char *text)
 {
-    const char *path = test_format("%s/%s", folder, name);
+    const char *path = test_format("%s/%s", test_dir, name);
     test_write_file(path, text, strlen(text));
     return path;
 }
@@ -120,7 +104,7 @@ static void test_nul_byte(void **state)
 {
     char got[64];
     struct bt_diag diag = {""};
-    const char *path = test_format("%s/nul.txt", folder);
+    const char *path = test_format("%s/nul.txt", test_dir);
     (void)state;
     test_write_file(path, "a\nb\0c", 5);
     assert_int_equal(read_file(path, NULL, got, sizeof got, &diag), BT_EINPUT);
@@ -144,7 +128,7 @@ static void test_sizes_around_the_buffer(void **state)
         used += 4;
     }
     want[want_used] = '\0';
-    const char *path = test_format("%s/large.txt", folder), *compressed = test_format("%s/large.txt.zst", folder);
+    const char *path = test_format("%s/large.txt", test_dir), *compressed = test_format("%s/large.txt.zst", test_dir);
     test_write_file(path, text, used);
     TEST_OK(read_file(path, "--", got, sizeof got, &diag), diag);
     assert_string_equal(got, want);
@@ -164,7 +148,7 @@ static void test_every_prefix(void **state)
     for (size_t cut = 0; cut <= sizeof whole - 1; cut++) {
         char got[64];
         struct bt_diag diag = {""};
-        const char *path = test_format("%s/cut.jsonl", folder);
+        const char *path = test_format("%s/cut.jsonl", test_dir);
         test_write_file(path, whole, cut);
         const enum bt_err err = read_file(path, NULL, got, sizeof got, &diag);
         const bool good = cut == 0 || cut == first || cut == first + 1 || cut >= second;
@@ -186,7 +170,7 @@ static void test_goes_on_after_damage(void **state)
     for (int i = 0; i < 1000; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "{\"text\":\"%d\"}\n", i * 7919 % 100000);
     unsigned char *gzip = test_gzip(text, used, &size);
-    const char *paths[] = {strdup(test_format("%s/cut.jsonl.gz", folder)),
+    const char *paths[] = {strdup(test_format("%s/cut.jsonl.gz", test_dir)),
                            strdup(write_text("b.jsonl", "{\"text\":\"x\"}"))};
     test_write_file(paths[0], gzip, size - 12);
     TEST_OK(bt_documents_open(paths, 2, NULL, NULL, &documents, &diag), diag);
@@ -240,5 +224,5 @@ int main(void)
         cmocka_unit_test(test_goes_on_after_damage),
         cmocka_unit_test(test_every_allocation),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_dir_setup, test_dir_teardown);
 }

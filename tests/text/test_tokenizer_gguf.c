@@ -9,18 +9,6 @@
 #include "text/bytes.h"
 #include "text/tokenizer_gguf.h"
 
-static int dir_setup(void **state)
-{
-    *state = test_make_dir();
-    return 0;
-}
-
-static int dir_teardown(void **state)
-{
-    test_remove_dir(*state);
-    return 0;
-}
-
 /* Writes the keys of the tokenizer at `from`, with three rows of the embedding more than it needs. */
 static enum bt_err write_keys(const char *from, const char *to, size_t *ret_notes, struct bt_diag *diag)
 {
@@ -43,16 +31,6 @@ static enum bt_err write_keys(const char *from, const char *to, size_t *ret_note
         return bt_gguf_out_close(out, NULL, diag);
     bt_gguf_out_abandon(out);
     return err;
-}
-
-static void assert_same_file(const char *a, const char *b)
-{
-    size_t a_size, b_size;
-    unsigned char *a_bytes = test_read_file(a, &a_size), *b_bytes = test_read_file(b, &b_size);
-    assert_int_equal(a_size, b_size);
-    assert_memory_equal(a_bytes, b_bytes, a_size);
-    free(a_bytes);
-    free(b_bytes);
 }
 
 struct both {
@@ -127,7 +105,7 @@ static void every_family_comes_back(void **state)
         print_message("%s\n", families[i].folder);
         TEST_OK(write_keys(from, one, &notes, &diag), diag);
         TEST_OK(write_keys(one, two, &again, &diag), diag);
-        assert_same_file(one, two);
+        test_same_bytes(one, two);
         assert_int_equal(notes, families[i].notes);
         assert_int_equal(again, notes);
         compare_files(from, one, test_format("%s/golden-hf.jsonl", from));
@@ -143,7 +121,7 @@ static void the_byte_tokenizer_comes_back(void **state)
     TEST_OK(bt_bytes_write_tokenizer(folder, &diag), diag);
     TEST_OK(write_keys(folder, one, &notes, &diag), diag);
     TEST_OK(write_keys(one, two, &notes, &diag), diag);
-    assert_same_file(one, two);
+    test_same_bytes(one, two);
     TEST_OK(bt_tokenizer_open(one, &t, &diag), diag);
     assert_int_equal(bt_tokenizer_vocab_size(t), BT_BYTES_VOCAB);
     assert_int_equal(bt_tokenizer_bos(t), BT_BYTES_BOS);
@@ -212,7 +190,7 @@ static void every_way_of_cutting_has_its_name(void **state)
         write_small(folder, cases[i].pre, cases[i].more);
         TEST_OK(write_keys(folder, one, &notes, &diag), diag);
         TEST_OK(write_keys(one, two, &notes, &diag), diag);
-        assert_same_file(one, two);
+        test_same_bytes(one, two);
         TEST_OK(bt_gguf_open(one, &file, &diag), diag);
         TEST_OK(bt_gguf_get_text(file, "tokenizer.ggml.pre", true, &name, &diag), diag);
         assert_int_equal(name.size, strlen(cases[i].name));
@@ -315,7 +293,7 @@ static void every_allocation_may_fail(void **state)
     test_every_allocation_fails(there_and_back, folder);
 }
 
-#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, dir_setup, dir_teardown)
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {

@@ -9,15 +9,9 @@
 #include "io/file.h"
 #include "train/metrics.h"
 
-static int setup(void **state)
-{
-    *state = test_make_dir();
-    return 0;
-}
-
 static int teardown(void **state)
 {
-    test_remove_dir(*state);
+    test_dir_teardown(state);
     assert_int_equal(bt_alloc_live(), 0);
     return 0;
 }
@@ -207,7 +201,7 @@ static void test_every_allocation_failing(void **state)
     bt_free(path);
 }
 
-#define DIR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define DIR_TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, teardown)
 
 int main(void)
 {

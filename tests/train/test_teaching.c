@@ -9,8 +9,6 @@
 #include "io/file.h"
 #include "train/teaching.h"
 
-static char *dir;
-
 static const struct bt_shape student = {.vocab = 32,
                                         .hidden = 16,
                                         .ffn = 24,
@@ -34,8 +32,8 @@ static const char *make_folder(const char *name, struct numbers n)
 {
     struct bt_diag diag = {0};
     struct bt_loaded_model *model = NULL;
-    const char *folder = test_format("%s/%s", dir, name);
-    const char *config = test_format("%s/%s.json", dir, name);
+    const char *folder = test_format("%s/%s", test_dir, name);
+    const char *config = test_format("%s/%s.json", test_dir, name);
     const char *text =
         test_format("{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": %d, "
                     "\"hidden_size\": %d, \"intermediate_size\": 24, \"num_hidden_layers\": %d, "
@@ -51,20 +49,6 @@ static const char *make_folder(const char *name, struct numbers n)
         diag);
     bt_model_unload(model);
     return folder;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = test_make_dir();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    test_remove_dir(dir);
-    return 0;
 }
 
 static void same_values(const struct bt_loaded_model *a, const struct bt_loaded_model *b)
@@ -143,7 +127,7 @@ static void teachers_that_do_not_fit_are_refused(void **state)
     (void)state;
     struct bt_cfg_train_stage plain = stage_of(false, false), hidden = stage_of(true, false);
     struct bt_cfg_train_stage relation = stage_of(false, true);
-    expect_refusal(&plain, test_format("%s/nowhere", dir), BT_EINPUT, "nowhere");
+    expect_refusal(&plain, test_format("%s/nowhere", test_dir), BT_EINPUT, "nowhere");
     expect_refusal(&plain, make_folder("words", (struct numbers){40, 16, 2, 4, 2, ""}), BT_EINPUT,
                    "the teacher has a vocabulary of 40 tokens, the model one of 32");
     const char *wide = make_folder("wide", (struct numbers){32, 20, 2, 4, 2, ""});
@@ -170,7 +154,7 @@ static void teachers_that_do_not_fit_are_refused(void **state)
     expect_refusal(&hidden, make_folder("fit", fit), BT_EUSAGE,
                    "stage3.losses.hidden.layer_weights: found 3 numbers, the model has 2 blocks");
     hidden.losses.hidden.layer_weights = (struct bt_cfg_name_or_list){BT_LAYERS_LIST, (double[]){0, 0}, 2};
-    expect_refusal(&hidden, test_format("%s/fit", dir), BT_EUSAGE, "they are all 0");
+    expect_refusal(&hidden, test_format("%s/fit", test_dir), BT_EUSAGE, "they are all 0");
     const char *ternary = make_folder("ternary", (struct numbers){32, 16, 2, 4, 2,
                                                                   ", \"bitnet_train\": {\"weights\": \"ternary\", "
                                                                   "\"activations\": \"int8\", \"exclude_layers\": [], "
@@ -263,13 +247,13 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(floats_of_one_file_are_mapped, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_forms_are_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(teachers_that_do_not_fit_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_shapes_may_teach, setup, teardown),
-        cmocka_unit_test_setup_teardown(layer_weights_sum_to_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_hash_tells_teachers_apart, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(floats_of_one_file_are_mapped, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(other_forms_are_read, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(teachers_that_do_not_fit_are_refused, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(other_shapes_may_teach, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(layer_weights_sum_to_one, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(a_hash_tells_teachers_apart, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, test_dir_setup, test_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,21 +17,6 @@
 
 static struct peer *peer;
 static uint64_t seed;
-static char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_make_dir();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    test_remove_dir(folder);
-    return 0;
-}
 
 static void need_peer(void)
 {
@@ -84,7 +69,7 @@ static void train_ours(const char *documents)
         .eos = -1,
         .vocab_size = VOCABULARY,
         .min_frequency = 1,
-        .folder = folder,
+        .folder = test_dir,
     };
     struct bt_tokenizer_training_report report;
     struct bt_diag diag;
@@ -93,13 +78,13 @@ static void train_ours(const char *documents)
 
 static void compare(const char *name, const char *text, size_t size)
 {
-    char *plain = strdup(test_format("%s/a.txt", folder)), *documents = strdup(test_format("%s/a.jsonl", folder));
-    char *theirs = strdup(test_format("%s/theirs.json", folder));
+    char *plain = strdup(test_format("%s/a.txt", test_dir)), *documents = strdup(test_format("%s/a.jsonl", test_dir));
+    char *theirs = strdup(test_format("%s/theirs.json", test_dir));
     test_write_file(plain, text, size);
     write_lines_as_documents(text, size, documents);
     train_ours(documents);
     json_decref(peer_ask(peer, json_pack("{s:s, s:s}", "train", plain, "save", theirs)));
-    json_t *got = read_merges(test_format("%s/tokenizer.json", folder)), *want = read_merges(theirs);
+    json_t *got = read_merges(test_format("%s/tokenizer.json", test_dir)), *want = read_merges(theirs);
     const size_t count = json_array_size(got);
     assert_true(count > 100);
     for (size_t i = 0; i < count; i++)
@@ -147,14 +132,14 @@ static void test_real_text(void **state)
 
 #define REAL(file)                                                                                                     \
     {                                                                                                                  \
-        .name = "test " file, .test_func = test_real_text, .setup_func = make_folder, .teardown_func = remove_folder,  \
-        .initial_state = (void *)(uintptr_t) "data/text/" file                                                         \
+        .name = "test " file, .test_func = test_real_text, .setup_func = test_dir_setup,                               \
+        .teardown_func = test_dir_teardown, .initial_state = (void *)(uintptr_t) "data/text/" file                     \
     }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_fresh_texts, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_fresh_texts, test_dir_setup, test_dir_teardown),
         REAL("tinyshakespeare.txt"),
         REAL("wikitext-2-raw-test.txt"),
         REAL("gutenberg-4791-fr.txt"),
