@@ -630,12 +630,7 @@ static void damaged_files_are_harmless(void **state)
         try_bytes(everything, n);
     for (int round = 0; round < 5000; round++) {
         memcpy(text, everything, sizeof everything);
-        for (int flips = 1 + round % 3; flips; flips--) {
-            random = random * 1664525u + 1013904223u;
-            const size_t at = (random >> 8) % (sizeof everything - 1);
-            random = random * 1664525u + 1013904223u;
-            text[at] = round % 3 ? spice[(random >> 8) % (sizeof spice - 1)] : (char)(random >> 16);
-        }
+        test_corrupt(text, sizeof everything - 1, 1 + round % 3, round % 3 ? spice : NULL, &random);
         try_bytes(text, sizeof everything - 1);
     }
     assert_int_equal(bt_alloc_live(), 0);

@@ -87,6 +87,21 @@ unsigned char *test_read_file(const char *path, size_t *size)
     return data;
 }
 
+static uint32_t next_random(uint32_t *random)
+{
+    *random = *random * 1664525u + 1013904223u;
+    return *random >> 8;
+}
+
+void test_corrupt(char *text, size_t size, int flips, const char *spice, uint32_t *random)
+{
+    for (; flips; flips--) {
+        const size_t at = next_random(random) % size;
+        const uint32_t value = next_random(random);
+        text[at] = spice ? spice[value % strlen(spice)] : (char)(value >> 8);
+    }
+}
+
 void test_same_bytes(const char *a, const char *b)
 {
     size_t a_size, b_size;

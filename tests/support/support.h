@@ -27,6 +27,8 @@ const char *test_format(const char *format, ...) __attribute__((format(printf, 1
 void test_write_file(const char *path, const void *data, size_t size);
 unsigned char *test_read_file(const char *path, size_t *size); /* malloc; fails the test when absent; NUL added */
 
+/* Changes so many bytes of a text, to some of `spice` or, where that is NULL, to any; *random goes on. */
+void test_corrupt(char *text, size_t size, int flips, const char *spice, uint32_t *random);
 void test_same_bytes(const char *a, const char *b); /* of two files, or the test fails */
 
 /* Path of something in the shared inputs, kept for the life of the program; skips the running test, saying so, where
