@@ -54,17 +54,30 @@ void golden_model_close(struct golden_model *g)
     bt_model_unload(g->loaded);
 }
 
-void golden_run_case(const char *name, golden_case *run)
+static golden_case *run_case;
+
+static void test_case(void **state)
 {
-    const char *folder = test_shared(test_format("golden/%s", name));
+    const char *name = *state, *folder = test_shared(test_format("golden/%s", name));
     struct bt_compute computes[8];
     const size_t count = golden_computes(computes, BT_ARRAY_LEN(computes));
     for (size_t i = 0; i < count; i++) {
         print_message("%s: %s kernels, %s products\n", name, bt_cpu_level_name(computes[i].kernels.level),
                       computes[i].matmul->name);
-        run(folder, &computes[i], BT_KEEP_ALL);
+        run_case(folder, &computes[i], BT_KEEP_ALL);
     }
-    run(folder, &computes[0], BT_KEEP_INPUTS);
+    run_case(folder, &computes[0], BT_KEEP_INPUTS);
+}
+
+int golden_run_cases(const char *group, const char *const *names, size_t count, golden_case *run)
+{
+    struct CMUnitTest tests[GOLDEN_CASES] = {{0}}; /* cmocka passes over what has no name */
+    assert_true(count <= GOLDEN_CASES);
+    run_case = run;
+    for (size_t i = 0; i < count; i++)
+        tests[i] =
+            (struct CMUnitTest){.name = names[i], .test_func = test_case, .initial_state = (void *)(uintptr_t)names[i]};
+    return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
 
 struct bt_batch golden_batch(size_t rows, size_t seq)

@@ -27,9 +27,11 @@ void golden_model_open_as(struct golden_model *g, const char *folder, const stru
                           const struct bt_model_options *options);
 void golden_model_close(struct golden_model *g);
 
-/* A fixture on each of them, and once keeping the inputs of blocks alone; skips where there is none. */
+/* A test program of a group of fixtures, at most GOLDEN_CASES: each runs on every way to compute, and once keeping the
+ * inputs of blocks alone; it skips where there is none. Gives the exit status. */
+enum { GOLDEN_CASES = 16 };
 typedef void golden_case(const char *folder, const struct bt_compute *compute, enum bt_keep keep);
-void golden_run_case(const char *name, golden_case *run);
+int golden_run_cases(const char *group, const char *const *names, size_t count, golden_case *run);
 
 /* A batch of plain rows; arrays by malloc. */
 struct bt_batch golden_batch(size_t rows, size_t seq);

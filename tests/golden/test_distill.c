@@ -125,16 +125,7 @@ static void run_case(const char *folder, const struct bt_compute *compute, enum 
     json_decref(info);
 }
 
-static void test_case(void **state)
-{
-    golden_run_case(*state, run_case);
-}
-
 int main(void)
 {
-    struct CMUnitTest tests[BT_ARRAY_LEN(cases)];
-    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++)
-        tests[i] =
-            (struct CMUnitTest){.name = cases[i], .test_func = test_case, .initial_state = (void *)(uintptr_t)cases[i]};
-    return cmocka_run_group_tests_name("distill", tests, NULL, NULL);
+    return golden_run_cases("distill", cases, BT_ARRAY_LEN(cases), run_case);
 }
