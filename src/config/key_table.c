@@ -35,7 +35,6 @@
 #define END                       {.name = NULL}
 
 #define NULLABLE   BT_KEY_NULLABLE
-#define OFF_ONLY   BT_KEY_OFF_ONLY
 #define MAY_CHANGE BT_KEY_MAY_CHANGE
 #define FLOW       BT_KEY_FLOW
 #define ABOVE_LOW  BT_KEY_ABOVE_LOW
@@ -300,7 +299,7 @@ static const struct bt_key logging_keys[] = {
     INT("log_interval", AT(logging.log_interval), "10", 1, STEPS_MAX, 0),
     INT("eval_interval", AT(logging.eval_interval), "100", 0, STEPS_MAX, 0),
     INT("eval_tokens", AT(logging.eval_tokens), "65536", 0, TOKENS_MAX, 0),
-    INT("telemetry_interval", AT(logging.telemetry_interval), "0", 0, STEPS_MAX, OFF_ONLY),
+    INT("telemetry_interval", AT(logging.telemetry_interval), "100", 0, STEPS_MAX, 0),
     INT("sample_interval", AT(logging.sample_interval), "0", 0, STEPS_MAX, 0),
     END,
 };

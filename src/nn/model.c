@@ -227,6 +227,11 @@ const int8_t *bt_model_codes(const struct bt_model *m, const struct bt_param *pa
     return linear->t;
 }
 
+const float *bt_model_weight(const struct bt_model *m, const struct bt_param *param)
+{
+    return m->weights + param->offset;
+}
+
 void bt_model_count_inputs(struct bt_model *m, struct bt_input_counts *counts)
 {
     for (size_t i = 0; i < m->shape->layers; i++)

@@ -56,6 +56,8 @@ void bt_model_prepare(struct bt_model *model);
 
 /* As that left them: the codes of a weight of `params`, in its shape, and their scale. NULL for one without. */
 const int8_t *bt_model_codes(const struct bt_model *model, const struct bt_param *param, float *ret_scale);
+/* A tensor of `params` where it lies in the weights. */
+const float *bt_model_weight(const struct bt_model *model, const struct bt_param *param);
 /* From now on each forward of a block overwrites what it counts in its inputs, (layers, BT_INPUT_COUNT), where codes
  * are made at all. NULL: no longer. */
 void bt_model_count_inputs(struct bt_model *model, struct bt_input_counts *counts);

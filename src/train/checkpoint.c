@@ -12,6 +12,7 @@
 #include "train/model_folder.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
+#include "train/telemetry.h"
 
 #define MODEL_FILE     "model.safetensors"
 #define OPTIMIZER_FILE "optimizer.safetensors"
@@ -43,7 +44,9 @@ uint64_t bt_checkpoint_disk_size(const struct bt_checkpoint_source *source)
     for (size_t i = 0; i < source->params->count; i++)
         if (bt_muon_takes(source->optimizer, &source->params->list[i]))
             moments -= source->params->list[i].count;
-    return bt_model_disk_size(source->params, source->tokenizer_source) + moments * sizeof(float) + disk_slack(source);
+    const uint64_t codes = source->telemetry ? source->telemetry->packed_bytes : 0;
+    return bt_model_disk_size(source->params, source->tokenizer_source) + moments * sizeof(float) + codes +
+           disk_slack(source);
 }
 
 static enum bt_err check_disk(const char *folder, const struct bt_checkpoint_source *source, struct bt_diag *diag)
@@ -171,6 +174,7 @@ static enum bt_err write_content(const char *folder, const struct bt_checkpoint_
         !(err = bt_model_write(folder, source->config, source->params, source->weights, source->marks,
                                source->tokenizer_source, &big.model, diag)) &&
         !(err = write_optimizer(optimizer, source, &big.optimizer, diag)) &&
+        !(err = source->telemetry ? bt_telemetry_save(source->telemetry, folder, diag) : BT_OK) &&
         !(err = write_state(folder, source, &big, diag)))
         err = bt_dir_sync(folder, diag);
     bt_free(optimizer);

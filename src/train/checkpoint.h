@@ -3,6 +3,7 @@
  *   step-00000200/   config.json model.safetensors [tokenizer files]   a model folder: usable as --model
  *                    optimizer.safetensors   both moments, under the parameters' names + ".m", ".v"; where there is
  *                                            no second moment (Muon's matrices), that tensor is missing
+ *                    telemetry.safetensors   codes of the last record (train/telemetry.h); not always there
  *                    state.json              numbers of bt_train_state, and size and XXH3-64 of every other file;
  *                                            written last
  */
@@ -19,6 +20,7 @@
 #include "nn/distill.h"
 #include "nn/params.h"
 #include "train/early_stopping.h"
+#include "train/telemetry_state.h"
 #include "train/zclip.h"
 
 struct bt_data_file { /* a file the stage trains or validates on: a resume wants the same bytes */
@@ -42,10 +44,13 @@ struct bt_train_state { /* every position and counter of a stage; saved as it st
     double balance[BT_TERM_COUNT]; /* weights that were found for balanced terms (docs/numerics.md section 8); NaN */
     struct bt_zclip_state zclip;
     struct bt_early_stopping_state early_stopping;
+    struct bt_telemetry_state telemetry;
     uint64_t metrics_bytes; /* how long metrics.jsonl was */
     /* What `auto` chose; a resume keeps it. codes and gradient: "float32" or what runs on integers. */
     char matmul[24], kernels[24], codes[24], gradient[24];
 };
+
+struct bt_telemetry; /* train/telemetry.h */
 
 struct bt_checkpoint_source { /* all borrowed */
     const struct bt_hf_config *config;
@@ -54,6 +59,7 @@ struct bt_checkpoint_source { /* all borrowed */
     const struct bt_cfg_optimizer *optimizer; /* says which parameters have a second moment */
     const float *weights, *m, *v;             /* as train/optimizer.h has them */
     const struct bt_train_state *state;
+    const struct bt_telemetry *telemetry; /* NULL: it is off */
     const struct bt_data_file *files;
     size_t file_count;
     const char *tokenizer_source; /* folder with tokenizer files, or NULL */

@@ -58,6 +58,17 @@ static const struct field {
     LATER(REAL, "early_stopping_best", early_stopping.best),
     LATER(INT, "early_stopping_best_step", early_stopping.best_step),
     LATER(INT, "early_stopping_stalled", early_stopping.stalled),
+    LATER(INT, "telemetry_step", telemetry.step),
+    LATER(REAL, "telemetry_s", telemetry.seconds),
+    LATER(UINT, "telemetry_warned", telemetry.warned),
+    LATER(INT, "telemetry_flip_span", telemetry.flip_span),
+    LATER(REAL, "telemetry_calmest_q_proj", telemetry.calmest[0]),
+    LATER(REAL, "telemetry_calmest_k_proj", telemetry.calmest[1]),
+    LATER(REAL, "telemetry_calmest_v_proj", telemetry.calmest[2]),
+    LATER(REAL, "telemetry_calmest_o_proj", telemetry.calmest[3]),
+    LATER(REAL, "telemetry_calmest_gate_proj", telemetry.calmest[4]),
+    LATER(REAL, "telemetry_calmest_up_proj", telemetry.calmest[5]),
+    LATER(REAL, "telemetry_calmest_down_proj", telemetry.calmest[6]),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 

@@ -48,15 +48,20 @@ static void adamw_step(const struct bt_optimizer *o, const struct bt_param *p, f
     o->kernels->adamw(o->weights + p->offset, o->m + p->offset, v, o->gradients + p->offset, p->count, &step);
 }
 
-void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
+void bt_optimizer_step_tensor(const struct bt_optimizer *o, const struct bt_param *p, double lr, int64_t t,
+                              float gradient_scale)
 {
     const double muon_lr = lr / o->config->lr * o->config->muon.lr;
-    for (size_t i = 0; i < o->params->count; i++) {
-        const struct bt_param *p = &o->params->list[i];
-        if (bt_muon_takes(o->config, p))
-            bt_muon_step(o->compute, o->config, muon_lr, gradient_scale, o->weights + p->offset, o->m + p->offset,
-                         o->gradients + p->offset, p->shape[0], p->shape[1], &o->muon);
-        else
-            adamw_step(o, p, o->v + bt_second_moment_at(o->params, o->config, i), lr, t, gradient_scale);
-    }
+    const size_t i = (size_t)(p - o->params->list);
+    if (bt_muon_takes(o->config, p))
+        bt_muon_step(o->compute, o->config, muon_lr, gradient_scale, o->weights + p->offset, o->m + p->offset,
+                     o->gradients + p->offset, p->shape[0], p->shape[1], &o->muon);
+    else
+        adamw_step(o, p, o->v + bt_second_moment_at(o->params, o->config, i), lr, t, gradient_scale);
+}
+
+void bt_optimizer_step(const struct bt_optimizer *o, double lr, int64_t t, float gradient_scale)
+{
+    for (size_t i = 0; i < o->params->count; i++)
+        bt_optimizer_step_tensor(o, &o->params->list[i], lr, t, gradient_scale);
 }

@@ -33,5 +33,8 @@ float bt_clip_scale(double norm, double limit);
 /* One update; lr is AdamW's, and Muon's is as far along the same schedule. t counts applied updates from 1, this one
  * included. */
 void bt_optimizer_step(const struct bt_optimizer *optimizer, double lr, int64_t t, float gradient_scale);
+/* Of params->list, this one alone. */
+void bt_optimizer_step_tensor(const struct bt_optimizer *optimizer, const struct bt_param *param, double lr, int64_t t,
+                              float gradient_scale);
 
 #endif

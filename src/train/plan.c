@@ -10,6 +10,7 @@
 #include "train/compute_choice.h"
 #include "train/stage_sample.h"
 #include "train/stages.h"
+#include "train/telemetry.h"
 #include "train/trainer.h"
 
 /* What a run touches beyond its arenas, as measured (docs/design.md says how): code and libraries that planning does
@@ -87,6 +88,14 @@ static enum bt_err check_full_strength(struct planner *p, const struct bt_cfg_tr
     return BT_OK;
 }
 
+/* Of the codes that telemetry keeps. */
+static uint64_t telemetry_disk(const struct planner *p, const struct bt_cfg_train_stage *config)
+{
+    if (!p->run->config->logging.telemetry_interval)
+        return 0;
+    return bt_telemetry_packed_bytes(&p->model->params, config->weights == BT_WEIGHTS_TERNARY);
+}
+
 static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, struct bt_diag *diag)
 {
     const struct bt_cfg_train_stage *config = bt_train_config_stage(p->run->config, s->stage);
@@ -110,13 +119,15 @@ static enum bt_err plan_training(struct planner *p, struct bt_stage_plan *s, str
                        bt_stage_name(s->stage));
     if (p->run->config->logging.sample_interval)
         s->other += bt_stage_sample_memory(params, config);
+    if (p->run->config->logging.telemetry_interval)
+        s->other += bt_telemetry_memory(params, config->weights == BT_WEIGHTS_TERNARY);
     s->parameters = params->elements;
     s->weights = s->gradients = weight_bytes(params);
     s->optimizer = moment_bytes(params, &config->optimizer);
     s->activations = reserved - s->gradients - s->optimizer;
     const uint64_t kept = (uint64_t)p->run->config->checkpoint.keep_last_n + p->run->config->checkpoint.keep_best;
     const uint64_t model = bt_model_disk_size(params, p->model->path);
-    s->disk = (kept + 1) * (model + s->optimizer) + model;
+    s->disk = (kept + 1) * (model + s->optimizer + telemetry_disk(p, config)) + model;
     return BT_OK;
 }
 

@@ -117,6 +117,17 @@ static enum bt_err has_state(const struct bt_stage_run *s, bool enabled, int64_t
                    s->resumed_from, s->name, key);
 }
 
+/* The codes of the last record, unless telemetry was off. Where it is now, later checkpoints have none. */
+static enum bt_err restore_telemetry(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    struct bt_telemetry_state *state = &s->trainer->state.telemetry;
+    if (isnan(state->seconds)) /* a checkpoint from before there was telemetry */
+        state->seconds = 0.0;
+    if (!s->telemetry)
+        state->step = -1;
+    return state->step >= 0 ? bt_telemetry_load(s->telemetry, s->resumed_from, diag) : BT_OK;
+}
+
 static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
 {
     struct bt_trainer *t = s->trainer;
@@ -132,6 +143,8 @@ static enum bt_err restore(struct bt_stage_run *s, struct bt_diag *diag)
         err = has_state(s, s->config->zclip.enabled, t->state.zclip.norms, "zclip", diag);
     if (!err)
         err = has_state(s, s->config->early_stopping.enabled, t->state.early_stopping.stalled, "early_stopping", diag);
+    if (!err)
+        err = restore_telemetry(s, diag);
     bt_data_files_free(files, count);
     return err;
 }
@@ -141,9 +154,21 @@ static void fresh_state(struct bt_train_state *state, const struct bt_compute *c
     *state = (struct bt_train_state){
         .best_loss = NAN, .last_loss = NAN, .last_eval_loss = NAN, .first_eval_loss = NAN, .last_eval_step = -1};
     state->early_stopping.best = NAN;
+    state->telemetry.step = -1;
+    for (size_t i = 0; i < BT_PROJECTIONS; i++)
+        state->telemetry.calmest[i] = NAN;
     for (int term = 0; term < BT_TERM_COUNT; term++)
         state->balance[term] = NAN;
     bt_compute_record(compute, state);
+}
+
+static enum bt_err make_telemetry(struct bt_stage_run *s, struct bt_diag *diag)
+{
+    const int64_t interval = s->run->config->logging.telemetry_interval;
+    if (!interval)
+        return BT_OK;
+    return bt_telemetry_create(&s->model->params, s->config->weights == BT_WEIGHTS_TERNARY, interval, &s->telemetry,
+                               diag);
 }
 
 static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
@@ -152,8 +177,9 @@ static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
     enum bt_err err =
         bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq, s->data.updates,
                           &s->compute, bt_stage_distils(s->stage) ? &s->teaching : NULL, &s->trainer, diag);
-    if (err)
+    if (err || (err = make_telemetry(s, diag)))
         return err;
+    s->trainer->telemetry = s->telemetry;
     fresh_state(&s->trainer->state, &s->compute);
     if (s->resumed_from)
         err = restore(s, diag);
@@ -202,6 +228,7 @@ void bt_stage_finish(struct bt_stage_run *s)
     bt_metrics_close(s->metrics);
     bt_stage_sampler_close(s->sampler);
     bt_trainer_destroy(s->trainer);
+    bt_telemetry_destroy(s->telemetry);
     bt_teaching_close(&s->teaching);
     bt_data_files_free(s->files, s->file_count);
     bt_stage_close_data(&s->data);

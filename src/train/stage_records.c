@@ -5,8 +5,7 @@
 #include "base/cpu.h"
 #include "train/stage_train.h"
 
-/* Adds `more` to `record`, taking over both; NULL when either is missing or memory is out. */
-static json_t *joined(json_t *record, json_t *more)
+json_t *bt_record_joined(json_t *record, json_t *more)
 {
     const bool failed = !record || !more || json_object_update(record, more);
     json_decref(more);
@@ -16,7 +15,7 @@ static json_t *joined(json_t *record, json_t *more)
     return NULL;
 }
 
-static json_t *record_head(const struct bt_stage_run *s, const char *event, int64_t step)
+json_t *bt_record_head(const struct bt_stage_run *s, const char *event, int64_t step)
 {
     return json_pack("{s:s, s:s, s:I}", "event", event, "stage", s->name, "step", (json_int_t)step);
 }
@@ -49,7 +48,8 @@ enum bt_err bt_record_start(struct bt_stage_run *s, struct bt_diag *diag)
     json_t *where = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "matmul", state->matmul, "codes", state->codes,
                               "gradient", state->gradient, "kernels", state->kernels, "threads", omp_get_max_threads(),
                               "version", s->run->options->version);
-    return bt_metrics_write(s->metrics, joined(joined(record_head(s, "start", state->step), what), where), diag);
+    return bt_metrics_write(
+        s->metrics, bt_record_joined(bt_record_joined(bt_record_head(s, "start", state->step), what), where), diag);
 }
 
 /* Tokens a second since the last call (or the start). */
@@ -78,15 +78,20 @@ static json_t *source_list(const struct bt_stage_run *s, const struct bt_update_
     return list;
 }
 
-/* {"logits": {"raw": ..., "weighted": ..., "share": ...}, ...} */
-static json_t *terms_of(const struct bt_update_report *r)
+static json_t *term_object(const struct bt_term_report *t)
 {
+    return json_pack("{s:o, s:o, s:o}", "raw", bt_json_real(t->raw), "weighted", bt_json_real(t->weighted), "share",
+                     bt_json_real(t->share));
+}
+
+json_t *bt_record_terms(const struct bt_stage_run *s, const struct bt_update_report *r)
+{
+    const struct bt_term_report alone[BT_TERM_COUNT] = {[BT_TERM_CROSS_ENTROPY] = {true, r->loss, r->loss, 1.0}};
+    const struct bt_term_report *reports = s->trainer->lessons ? r->terms : alone;
     json_t *terms = json_object();
     for (int term = 0; term < BT_TERM_COUNT; term++) {
-        const struct bt_term_report *t = &r->terms[term];
-        if (t->given && json_object_set_new(terms, bt_term_name((enum bt_term)term),
-                                            json_pack("{s:o, s:o, s:o}", "raw", bt_json_real(t->raw), "weighted",
-                                                      bt_json_real(t->weighted), "share", bt_json_real(t->share)))) {
+        if (reports[term].given &&
+            json_object_set_new(terms, bt_term_name((enum bt_term)term), term_object(&reports[term]))) {
             json_decref(terms);
             return NULL;
         }
@@ -103,16 +108,17 @@ enum bt_err bt_record_update(struct bt_stage_run *s, const struct bt_update_repo
                   (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "tokens_per_second",
                   bt_json_real(rate(s)), "elapsed_s", bt_json_real(elapsed(s)), "skipped_updates",
                   (json_int_t)state->skipped, "padding", bt_json_real(r->padding));
-    json_t *record = joined(record_head(s, "train", r->step), numbers);
+    json_t *record = bt_record_joined(bt_record_head(s, "train", r->step), numbers);
     if (r->source_count > 1) /* of a single one, the record itself says all */
-        record = joined(record, json_pack("{s:o}", "sources", source_list(s, r)));
+        record = bt_record_joined(record, json_pack("{s:o}", "sources", source_list(s, r)));
     if (s->trainer->lessons)
-        record = joined(record, json_pack("{s:o}", "terms", terms_of(r)));
+        record = bt_record_joined(record, json_pack("{s:o}", "terms", bt_record_terms(s, r)));
     if (s->config->zclip.enabled)
-        record = joined(record, json_pack("{s:o, s:o}", "z_score", bt_json_real(r->z_score), "clipped_norm",
-                                          bt_json_real(r->clipped_norm)));
+        record = bt_record_joined(record, json_pack("{s:o, s:o}", "z_score", bt_json_real(r->z_score), "clipped_norm",
+                                                    bt_json_real(r->clipped_norm)));
     if (!r->applied)
-        record = joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
+        record =
+            bt_record_joined(record, json_pack("{s:b, s:o}", "applied", 0, "bad_tensor", text_or_null(r->bad_tensor)));
     return bt_metrics_write(s->metrics, record, diag);
 }
 
@@ -121,20 +127,22 @@ enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *e
     json_t *numbers =
         json_pack("{s:o, s:o, s:I, s:I, s:o}", "loss", bt_json_real(e->loss), "perplexity", bt_json_real(e->perplexity),
                   "tokens", (json_int_t)e->tokens, "labels", (json_int_t)e->labels, "lambda", bt_json_real(lambda));
-    return bt_metrics_write(s->metrics, joined(record_head(s, "eval", s->trainer->state.step), numbers), diag);
+    return bt_metrics_write(s->metrics, bt_record_joined(bt_record_head(s, "eval", s->trainer->state.step), numbers),
+                            diag);
 }
 
 enum bt_err bt_record_sample(struct bt_stage_run *s, const char *text, size_t size, double lambda, struct bt_diag *diag)
 {
     json_t *sample =
         json_pack("{s:o, s:o}", "text", text ? json_stringn(text, size) : json_null(), "lambda", bt_json_real(lambda));
-    return bt_metrics_write(s->metrics, joined(record_head(s, "sample", s->trainer->state.step), sample), diag);
+    return bt_metrics_write(s->metrics, bt_record_joined(bt_record_head(s, "sample", s->trainer->state.step), sample),
+                            diag);
 }
 
 enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag)
 {
     json_t *where = json_pack("{s:s}", "folder", s->checkpoints);
-    return bt_metrics_write(s->metrics, joined(record_head(s, "checkpoint", step), where), diag);
+    return bt_metrics_write(s->metrics, bt_record_joined(bt_record_head(s, "checkpoint", step), where), diag);
 }
 
 /* Why a stage ended. */
@@ -157,19 +165,22 @@ static json_t *stop_reason(const struct bt_stage_run *s)
 static json_t *outcome(const struct bt_stage_run *s)
 {
     const struct bt_train_state *state = &s->trainer->state;
-    json_t *numbers = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "loss", bt_json_real(state->last_loss),
-        "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss", bt_json_real(state->last_eval_loss),
-        "perplexity", bt_json_real(exp(state->last_eval_loss)), "best_eval_loss", bt_json_real(state->best_loss),
-        "best_step", (json_int_t)state->best_step, "tokens", (json_int_t)state->tokens, "labels",
-        (json_int_t)state->labels, "skipped_updates", (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)),
-        "data_wait_s", bt_json_real(milliseconds(s->trainer->waited)));
-    return joined(numbers, stop_reason(s));
+    const double telemetry = s->telemetry ? s->telemetry->seconds : 0.0;
+    json_t *numbers =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "loss",
+                  bt_json_real(state->last_loss), "first_eval_loss", bt_json_real(state->first_eval_loss), "eval_loss",
+                  bt_json_real(state->last_eval_loss), "perplexity", bt_json_real(exp(state->last_eval_loss)),
+                  "best_eval_loss", bt_json_real(state->best_loss), "best_step", (json_int_t)state->best_step, "tokens",
+                  (json_int_t)state->tokens, "labels", (json_int_t)state->labels, "skipped_updates",
+                  (json_int_t)state->skipped, "elapsed_s", bt_json_real(elapsed(s)), "data_wait_s",
+                  bt_json_real(milliseconds(s->trainer->waited)), "telemetry_s", bt_json_real(milliseconds(telemetry)));
+    return bt_record_joined(numbers, stop_reason(s));
 }
 
 enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag)
 {
-    return bt_metrics_write(s->metrics, joined(record_head(s, "end", s->trainer->state.step), outcome(s)), diag);
+    return bt_metrics_write(s->metrics, bt_record_joined(bt_record_head(s, "end", s->trainer->state.step), outcome(s)),
+                            diag);
 }
 
 enum bt_err bt_record_summary(struct bt_stage_run *s, struct bt_diag *diag)
@@ -178,5 +189,5 @@ enum bt_err bt_record_summary(struct bt_stage_run *s, struct bt_diag *diag)
     json_t *part = json_pack("{s:I, s:I, s:s, s:s, s:s}", "steps", (json_int_t)state->step, "parameters",
                              (json_int_t)s->model->params.elements, "matmul", state->matmul, "kernels", state->kernels,
                              "version", s->run->options->version);
-    return bt_run_summary(s->run->folder, s->stage, joined(part, outcome(s)), diag);
+    return bt_run_summary(s->run->folder, s->stage, bt_record_joined(part, outcome(s)), diag);
 }

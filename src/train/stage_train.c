@@ -11,8 +11,7 @@ static bool due(int64_t step, int64_t interval)
     return interval > 0 && step % interval == 0;
 }
 
-/* Is this lambda the one the finished model is meant for? "Best" looks only there. */
-static bool at_full_lambda(const struct bt_stage_run *s, double lambda)
+bool bt_stage_at_full_lambda(const struct bt_stage_run *s, double lambda)
 {
     const struct bt_cfg_lambda_warmup *w = &s->config->lambda_warmup;
     return !w->enabled || lambda == w->max;
@@ -62,6 +61,8 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
     t->state.metrics_bytes = bt_metrics_size(s->metrics);
     t->state.elapsed_s = bt_clock_seconds() - s->started_at;
     t->state.data_wait_s = t->waited;
+    if (s->telemetry)
+        t->state.telemetry.seconds = s->telemetry->seconds;
     const struct bt_checkpoint_source source = {.config = s->model->config,
                                                 .params = &s->model->params,
                                                 .marks = &marks,
@@ -70,6 +71,7 @@ static enum bt_err save(struct bt_stage_run *s, struct bt_diag *diag)
                                                 .m = t->optimizer.m,
                                                 .v = t->optimizer.v,
                                                 .state = &t->state,
+                                                .telemetry = s->telemetry,
                                                 .files = s->files,
                                                 .file_count = s->file_count,
                                                 .tokenizer_source = s->tokenizer};
@@ -103,7 +105,7 @@ static enum bt_err validate(struct bt_stage_run *s, bool *ret_best, struct bt_di
     state->last_eval_step = state->step;
     if (!state->step)
         state->first_eval_loss = evaluation.loss;
-    else if (at_full_lambda(s, lambda))
+    else if (bt_stage_at_full_lambda(s, lambda))
         *ret_best = is_best(state, s->config, evaluation.loss);
     bt_say(s->run, "%s %lld/%lld  validation loss %.4f  perplexity %.3f  lambda %.3f", s->name, (long long)state->step,
            (long long)s->data.updates, evaluation.loss, evaluation.perplexity, lambda);
@@ -132,6 +134,15 @@ static bool stop_asked(const struct bt_stage_run *s)
     return observer->stop && observer->stop(observer->context);
 }
 
+static enum bt_err record_update(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag)
+{
+    const int64_t interval = s->run->config->logging.log_interval;
+    enum bt_err err = BT_OK;
+    if (!report->applied || report->step == s->data.updates || due(report->step, interval))
+        err = bt_record_update(s, report, diag);
+    return err ? err : bt_stage_telemetry(s, report, diag);
+}
+
 static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
 {
     const double before = bt_clock_seconds();
@@ -143,11 +154,8 @@ static enum bt_err one_update(struct bt_stage_run *s, struct bt_diag *diag)
         bt_say(s->run, "%s: update %lld was skipped: loss %g, gradient norm %g, %llu labels", s->name,
                (long long)report.step, report.loss, report.grad_norm, (unsigned long long)report.labels);
     tell_progress(s, &report, bt_clock_seconds() - before);
-    if (!report.applied || report.step == s->data.updates || due(report.step, s->run->config->logging.log_interval)) {
-        const enum bt_err record = bt_record_update(s, &report, err ? NULL : diag);
-        return err ? err : record;
-    }
-    return err;
+    const enum bt_err record = record_update(s, &report, err ? NULL : diag);
+    return err ? err : record;
 }
 
 static void say_early_stop(const struct bt_stage_run *s)
@@ -179,7 +187,7 @@ static enum bt_err loop(struct bt_stage_run *s, struct bt_diag *diag)
 {
     enum bt_err err = BT_OK;
     bool best = false;
-    if (!s->resumed_from)
+    if (!s->resumed_from && !(err = bt_stage_telemetry_first(s, diag)))
         err = validate(s, &best, diag);
     while (!err && !bt_stage_is_over(s)) {
         if ((err = one_update(s, diag)))

@@ -21,6 +21,7 @@ struct bt_stage_run {
     size_t file_count;
     struct bt_compute compute;
     struct bt_trainer *trainer;
+    struct bt_telemetry *telemetry; /* NULL: it is off */
     struct bt_metrics *metrics;
     struct bt_stage_sampler *sampler; /* train/stage_sample.h; NULL: no samples */
     char *checkpoints;                /* folder */
@@ -35,6 +36,8 @@ struct bt_stage_run {
 /* The marks that a model folder of this stage carries at this lambda. */
 struct bt_hf_marks bt_stage_marks(const struct bt_stage_run *s, double lambda);
 
+/* Is this lambda the one the finished model is meant for? "Best" and early stopping look only there. */
+bool bt_stage_at_full_lambda(const struct bt_stage_run *s, double lambda);
 /* Is there no update left, as all are done or early stopping wants no more? */
 bool bt_stage_is_over(const struct bt_stage_run *s);
 
@@ -47,9 +50,20 @@ enum bt_err bt_record_eval(struct bt_stage_run *s, const struct bt_evaluation *e
 enum bt_err bt_record_sample(struct bt_stage_run *s, const char *text, size_t size, double lambda,
                              struct bt_diag *diag);
 enum bt_err bt_record_checkpoint(struct bt_stage_run *s, int64_t step, struct bt_diag *diag);
+/* Before the first update of a stage with codes, and after every update, when it is due: a record of telemetry, and
+ * warnings. */
+enum bt_err bt_stage_telemetry_first(struct bt_stage_run *s, struct bt_diag *diag);
+enum bt_err bt_stage_telemetry(struct bt_stage_run *s, const struct bt_update_report *report, struct bt_diag *diag);
 enum bt_err bt_record_end(struct bt_stage_run *s, struct bt_diag *diag);
 /* The stage's part of summary.json. */
 enum bt_err bt_record_summary(struct bt_stage_run *s, struct bt_diag *diag);
+
+/* What records are made of; NULL when memory is out. */
+json_t *bt_record_head(const struct bt_stage_run *s, const char *event, int64_t step);
+/* Adds `more` to `record`, taking over both; either may be NULL, which gives NULL. */
+json_t *bt_record_joined(json_t *record, json_t *more);
+/* {"logits": {"raw": ..., "weighted": ..., "share": ...}, ...} */
+json_t *bt_record_terms(const struct bt_stage_run *s, const struct bt_update_report *report);
 
 /* Opens model, data, checkpoint and metrics: everything up to the first update. */
 enum bt_err bt_stage_prepare(struct bt_stage_run *s, struct bt_diag *diag);

@@ -131,6 +131,8 @@ enum bt_err bt_trainer_begin(struct bt_trainer *t, struct bt_diag *diag)
 {
     struct bt_cursor *cursor = NULL;
     bt_model_prepare(t->model);
+    if (t->telemetry)
+        bt_telemetry_begin(t->telemetry, t->model, &t->state.telemetry, t->state.step);
     enum bt_err err = t->lessons ? bt_lessons_begin(t->lessons, diag) : BT_OK;
     if (!err)
         err = bt_cursor_open(t->rows, t->state.row, &cursor, diag);
@@ -205,6 +207,11 @@ static void descend(struct bt_trainer *t, const struct bt_update_report *report,
     *ret_losses = bt_model_losses(t->model);
 }
 
+static bool measures(const struct bt_trainer *t, int64_t step)
+{
+    return t->telemetry && bt_telemetry_due(t->telemetry, step);
+}
+
 /* Forward and backward over the next micro-batch; adds to the sums of the loss's terms. */
 static enum bt_err accumulate_one(struct bt_trainer *t, struct bt_update_report *report, double sums[BT_TERM_COUNT],
                                   struct bt_diag *diag)
@@ -224,6 +231,8 @@ static enum bt_err accumulate_one(struct bt_trainer *t, struct bt_update_report 
         descend(t, report, sums, &losses);
     if (!err)
         count_sources(t, micro, losses);
+    if (!err && measures(t, report->step))
+        bt_telemetry_add_inputs(t->telemetry);
     return err;
 }
 
@@ -277,8 +286,11 @@ static void apply(struct bt_trainer *t, struct bt_update_report *report)
     t->state.applied++;
     t->state.skipped_in_a_row = 0;
     report->clipped_norm = clip(t, report);
-    bt_optimizer_step(&t->optimizer, report->lr, t->state.applied,
-                      bt_clip_scale(report->grad_norm, report->clipped_norm));
+    const float scale = bt_clip_scale(report->grad_norm, report->clipped_norm);
+    if (measures(t, report->step))
+        bt_telemetry_step(t->telemetry, &t->optimizer, report->lr, t->state.applied, scale);
+    else
+        bt_optimizer_step(&t->optimizer, report->lr, t->state.applied, scale);
     bt_model_prepare(t->model);
 }
 
@@ -292,9 +304,13 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
         .clipped_norm = NAN,
         .lambda = bt_lambda_of_update(step),
         .lr = bt_learning_rate(&t->config->scheduler, t->config->optimizer.lr, step, t->updates)};
+    if (measures(t, step))
+        bt_telemetry_open(t->telemetry, t->model);
     enum bt_err err = accumulate(t, report, diag);
     if (err)
         return err;
+    if (measures(t, step))
+        bt_telemetry_gradients(t->telemetry, &t->optimizer);
     report->grad_norm = bt_gradient_norm(&t->optimizer, &bad);
     report->bad_tensor = bad ? bad->name : NULL;
     report->applied = report->labels && isfinite(report->loss) && isfinite(report->grad_norm);
@@ -303,8 +319,9 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
     t->state.tokens += report->tokens;
     t->state.labels += report->labels;
     t->state.last_loss = report->loss;
-    if (!report->applied)
-        return count_skipped(t, report, diag);
-    apply(t, report);
-    return BT_OK;
+    if (report->applied)
+        apply(t, report);
+    if (measures(t, step))
+        bt_telemetry_close(t->telemetry, t->model, &t->state.telemetry, step);
+    return report->applied ? BT_OK : count_skipped(t, report, diag);
 }

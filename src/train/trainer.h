@@ -18,6 +18,7 @@
 #include "train/lessons.h"
 #include "train/optimizer.h"
 #include "train/rows.h"
+#include "train/telemetry.h"
 
 struct bt_trainer {
     const struct bt_cfg_train_stage *config; /* borrowed, like params, weights and rows */
@@ -35,6 +36,7 @@ struct bt_trainer {
     struct bt_source_report *sources;   /* (rows' sources) of the last update */
     double waited;                      /* seconds for rows, those before a resume included */
     struct bt_lessons *lessons;         /* NULL: cross entropy is the loss */
+    struct bt_telemetry *telemetry;     /* borrowed; NULL, as it is at first: nothing is measured */
     struct bt_train_state state;
     int64_t updates; /* N */
 };

@@ -137,20 +137,6 @@ static void test_config_errors(void **state)
     free(config);
 }
 
-static void test_not_supported_yet(void **state)
-{
-    static const char *const sets[][2] = {
-        {"--set=logging.telemetry_interval=10", "logging.telemetry_interval"},
-    };
-    (void)state;
-    for (size_t i = 0; i < BT_ARRAY_LEN(sets); i++) {
-        WORLD_RUN_WITH(&world, sets[i][0]);
-        world_expect_error(&world, 2, "not supported yet");
-        assert_non_null(strstr(world.output.err, sets[i][1]));
-        assert_false(bt_file_exists(world_path(&world, "runs")));
-    }
-}
-
 static void test_print_config(void **state)
 {
     (void)state;
@@ -297,7 +283,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_help, nothing_yet),
         cmocka_unit_test_setup(test_command_line, nothing_yet),
         cmocka_unit_test_setup(test_config_errors, nothing_yet),
-        cmocka_unit_test_setup(test_not_supported_yet, nothing_yet),
         cmocka_unit_test_setup(test_print_config, nothing_yet),
         cmocka_unit_test_setup(test_kept_config, nothing_yet),
         cmocka_unit_test_setup(test_dry_run, nothing_yet),

@@ -250,6 +250,7 @@ static char *record_text(const char *line, size_t length, const char *events)
         json_object_del(record, "tokens_per_second");
         json_object_del(record, "elapsed_s");
         json_object_del(record, "data_wait_s");
+        json_object_del(record, "telemetry_s");
         text = bt_json_text(record, JSON_COMPACT);
         assert_non_null(text);
     }

@@ -81,7 +81,7 @@ static void defaults_are_those_of_the_interface(void **state)
               "  log_interval: 10\n"
               "  eval_interval: 100\n"
               "  eval_tokens: 65536\n"
-              "  telemetry_interval: 0\n"
+              "  telemetry_interval: 100\n"
               "  sample_interval: 0\n"
               "\n"
               "compute:\n"
@@ -280,8 +280,6 @@ static void bad_lines_are_refused_with_their_place(void **state)
         {"  early_stopping: {enabled: true}\n  data: {validation: [{path: v.bin}]}\nlogging: {eval_interval: 0}\n",
          "run.yaml:8:3: stage2.early_stopping: logging.eval_interval is 0, so there would be nothing to look at before "
          "the end"},
-        {"logging: {telemetry_interval: 100}\n",
-         "run.yaml:8:31: logging.telemetry_interval: the number 100 is not supported yet"},
         {"compute: {matmul: bf16}\n",
          "run.yaml:8:19: compute.matmul: found the string \"bf16\", expected one of auto, float32, int8"},
         {"  total_tokens: 5\n",
