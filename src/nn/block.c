@@ -120,11 +120,28 @@ static void count_input(struct bt_input_counts *counts, const struct bt_block_co
     counts->seconds += bt_clock_seconds() - start;
 }
 
+/* Does any layer of the group take the codes? Not where all are excluded. */
+static bool takes_codes(const struct bt_block *block, enum bt_input which)
+{
+    switch (which) {
+    case BT_INPUT_QKV:
+        return block->q.int8 || block->k.int8 || block->v.int8;
+    case BT_INPUT_O:
+        return block->o.int8;
+    case BT_INPUT_GATE_UP:
+        return block->gate.int8 || block->up.int8;
+    case BT_INPUT_DOWN:
+    case BT_INPUT_COUNT:
+        break;
+    }
+    return block->down.int8;
+}
+
 static void begin_input(const struct bt_block *block, const struct bt_block_context *c, enum bt_input which,
                         struct bt_linear_input *input)
 {
     bt_linear_input_begin(input, c->lambda);
-    if (block->counts && input->codes && c->lambda > 0.0f)
+    if (block->counts && c->lambda > 0.0f && takes_codes(block, which))
         count_input(&block->counts[which], c, input);
 }
 
