@@ -294,6 +294,16 @@ static void apply(struct bt_trainer *t, struct bt_update_report *report)
     bt_model_prepare(t->model);
 }
 
+/* Whether it is applied or not. */
+static void advance(struct bt_trainer *t, const struct bt_update_report *report)
+{
+    t->state.step = report->step;
+    t->state.row += rows_of_update(t);
+    t->state.tokens += report->tokens;
+    t->state.labels += report->labels;
+    t->state.last_loss = report->loss;
+}
+
 enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *report, struct bt_diag *diag)
 {
     const int64_t step = t->state.step + 1;
@@ -314,11 +324,7 @@ enum bt_err bt_trainer_update(struct bt_trainer *t, struct bt_update_report *rep
     report->grad_norm = bt_gradient_norm(&t->optimizer, &bad);
     report->bad_tensor = bad ? bad->name : NULL;
     report->applied = report->labels && isfinite(report->loss) && isfinite(report->grad_norm);
-    t->state.step = step;
-    t->state.row += rows_of_update(t);
-    t->state.tokens += report->tokens;
-    t->state.labels += report->labels;
-    t->state.last_loss = report->loss;
+    advance(t, report);
     if (report->applied)
         apply(t, report);
     if (measures(t, step))
