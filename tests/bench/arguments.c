@@ -5,7 +5,6 @@
 
 static enum bt_err choose(const char *kernels, struct bt_compute *compute, struct bt_diag *diag)
 {
-    static const char *const levels[] = {"portable", "avx2", "avx512"};
     if (!kernels || !strcmp(kernels, "auto")) {
         bt_compute_auto(compute);
         return BT_OK;
@@ -18,7 +17,7 @@ static enum bt_err choose(const char *kernels, struct bt_compute *compute, struc
         return BT_OK;
     }
     for (int level = BT_CPU_PORTABLE; level <= BT_CPU_AVX512; level++)
-        if (!strcmp(kernels, levels[level]))
+        if (!strcmp(kernels, bt_cpu_level_name((enum bt_cpu_level)level)))
             bt_compute_init(compute, (enum bt_cpu_level)level);
     return BT_OK;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "arguments.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "counters.h"
@@ -150,16 +149,17 @@ struct times {
 /* As the trainer makes one: gradients cleared, forward and backward, clipping, the step, the codes of the next one. */
 static void one_update(struct bench *b, size_t t, double *ret_clear, double *ret_prepare)
 {
+    const int threads = (int)b->request->machine.threads;
     const struct bt_param *bad;
-    const double start = bt_clock_seconds();
+    const double start = bench_seconds(threads);
     memset(b->gradients, 0, b->params.total * sizeof(float));
-    *ret_clear = bt_clock_seconds() - start;
+    *ret_clear = bench_seconds(threads) - start;
     bt_model_backward(b->model, &b->batch, b->mode->lambda, 1.0f / (float)b->batch.label_count);
     const float scale = bt_clip_scale(bt_gradient_norm(&b->optimizer, &bad), 1.0);
     bt_optimizer_step(&b->optimizer, 1e-4, (int64_t)t, scale);
-    const double stepped = bt_clock_seconds();
+    const double stepped = bench_seconds(threads);
     bt_model_prepare(b->model);
-    *ret_prepare = bt_clock_seconds() - stepped;
+    *ret_prepare = bench_seconds(threads) - stepped;
 }
 
 static void time_updates(struct bench *b, struct times *times)
@@ -168,12 +168,12 @@ static void time_updates(struct bench *b, struct times *times)
     double before = bench_float32_rate(threads), clear, prepare;
     bench_count_reset();
     for (size_t i = 0; i < b->request->updates; i++) {
-        const double start = bt_clock_seconds();
+        const double start = bench_seconds(threads);
         one_update(b, i + 2, &clear, &prepare);
-        times->update[i] = bt_clock_seconds() - start;
+        times->update[i] = bench_seconds(threads) - start;
+        times->all += times->update[i];
         const double after = bench_float32_rate(threads);
         times->peak[i] = 0.5 * (before + after);
-        times->all += times->update[i];
         times->clear += clear;
         times->prepare += prepare;
         before = after;
@@ -274,11 +274,12 @@ static void set_shape(json_t *row, const struct bench *b)
 static double time_forward(struct bench *b, json_t *row)
 {
     char text[64];
+    const int threads = (int)b->request->machine.threads;
     const size_t products = 7 * b->shape.layers;
     bench_count_reset();
-    const double start = bt_clock_seconds();
+    const double start = bench_seconds(threads);
     bt_model_loss(b->model, &b->batch, b->mode->lambda);
-    const double seconds = bt_clock_seconds() - start;
+    const double seconds = bench_seconds(threads) - start;
     bench_set(row, "forward_products", (double)products);
     bench_set(row, "forward_products_on_codes", (double)bench_products_on_codes());
     bench_set(row, "forward_flops_on_floats", bench_flops_on_floats());

@@ -3,7 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "peak.h"
 
 enum { MAX_THREADS = 256 };
 
@@ -44,6 +44,11 @@ const char *bench_phase_name(enum bench_phase phase)
     return names[phase];
 }
 
+static double now(void)
+{
+    return bench_seconds(omp_get_max_threads());
+}
+
 static struct cell *my_cell(void)
 {
     return &cells[omp_get_thread_num() % MAX_THREADS];
@@ -53,7 +58,7 @@ static struct cell *my_cell(void)
 static void add(enum bench_phase phase, double start, double flops, double bytes)
 {
     struct bench_count *count = &my_cell()->phase[phase];
-    const double seconds = bt_clock_seconds() - start;
+    const double seconds = now() - start;
     count->seconds += omp_in_parallel() ? seconds / omp_get_num_threads() : seconds;
     count->flops += flops;
     count->bytes += bytes;
@@ -69,7 +74,7 @@ static bool within(const float *at, const float *begin, size_t count)
 static void counting_gemm(enum bt_product kind, size_t m, size_t n, size_t k, const float *a, size_t lda,
                           const float *b, size_t ldb, float *c, size_t ldc, bool accumulate)
 {
-    const double start = bt_clock_seconds(), flops = 2.0 * (double)m * (double)n * (double)k;
+    const double start = now(), flops = 2.0 * (double)m * (double)n * (double)k;
     const bool head = within(b, real.head, real.head_count) || within(c, real.head_gradient, real.head_count);
     real.matmul->gemm(kind, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
     add(head ? BENCH_HEAD : kind == BT_NT ? BENCH_FORWARD : BENCH_BACKWARD, start, flops, 0.0);
@@ -79,7 +84,7 @@ static void counting_gemm(enum bt_product kind, size_t m, size_t n, size_t k, co
 
 static void counting_forward(const struct bt_codes_product *p, size_t i, size_t j, size_t height, size_t width)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.codes->forward(p, i, j, height, width);
     add(BENCH_FORWARD, start, 2.0 * (double)height * (double)width * (double)p->k, 0.0);
     my_cell()->products_on_codes += i == 0 && j == 0; /* every product has one such tile */
@@ -87,7 +92,7 @@ static void counting_forward(const struct bt_codes_product *p, size_t i, size_t 
 
 static void counting_gradient(const struct bt_gradient_product *p, size_t i, size_t j, size_t height, size_t width)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.codes->gradient(p, i, j, height, width);
     add(BENCH_BACKWARD, start, 2.0 * (double)height * (double)width * (double)p->k, 0.0);
 }
@@ -102,28 +107,28 @@ static double operands(double count, size_t n, size_t d)
 
 static void embedding_fwd(float *x, const float *table, const int32_t *ids, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.embedding_fwd(x, table, ids, n, d);
     add(BENCH_EMBEDDING, start, 0.0, operands(2, n, d));
 }
 
 static void embedding_bwd(float *dtable, const float *dx, const int32_t *ids, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.embedding_bwd(dtable, dx, ids, n, d);
     add(BENCH_EMBEDDING, start, 0.0, operands(3, n, d));
 }
 
 static void rmsnorm_fwd(float *y, float *rstd, const float *x, const float *gain, size_t n, size_t d, float eps)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.rmsnorm_fwd(y, rstd, x, gain, n, d, eps);
     add(BENCH_NORM, start, 0.0, operands(2, n, d));
 }
 
 static void rmsnorm_apply(float *y, const float *x, const float *gain, const float *rstd, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.rmsnorm_apply(y, x, gain, rstd, n, d);
     add(BENCH_NORM, start, 0.0, operands(2, n, d));
 }
@@ -131,7 +136,7 @@ static void rmsnorm_apply(float *y, const float *x, const float *gain, const flo
 static void rmsnorm_bwd(float *dx, int sum, float *dgain, const float *dy, const float *x, const float *gain,
                         const float *rstd, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.rmsnorm_bwd(dx, sum, dgain, dy, x, gain, rstd, n, d);
     add(BENCH_NORM, start, 0.0, operands(sum ? 4 : 3, n, d));
 }
@@ -139,7 +144,7 @@ static void rmsnorm_bwd(float *dx, int sum, float *dgain, const float *dy, const
 static void rope_fwd(float *x, const float *cosine, const float *sine, const int32_t *position, size_t n, size_t heads,
                      size_t head_dim)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.rope_fwd(x, cosine, sine, position, n, heads, head_dim);
     add(BENCH_ROPE, start, 0.0, operands(2, n, heads * head_dim));
 }
@@ -147,14 +152,14 @@ static void rope_fwd(float *x, const float *cosine, const float *sine, const int
 static void rope_bwd(float *dx, const float *cosine, const float *sine, const int32_t *position, size_t n, size_t heads,
                      size_t head_dim)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.rope_bwd(dx, cosine, sine, position, n, heads, head_dim);
     add(BENCH_ROPE, start, 0.0, operands(2, n, heads * head_dim));
 }
 
 static void glu_fwd(float *f, const float *gate, const float *up, size_t n, enum bt_activation act)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.glu_fwd(f, gate, up, n, act);
     add(BENCH_GLU, start, 0.0, operands(3, n, 1));
 }
@@ -162,42 +167,42 @@ static void glu_fwd(float *f, const float *gate, const float *up, size_t n, enum
 static void glu_bwd(float *dgate, float *dup, const float *df, const float *gate, const float *up, size_t n,
                     enum bt_activation act)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.glu_bwd(dgate, dup, df, gate, up, n, act);
     add(BENCH_GLU, start, 0.0, operands(5, n, 1));
 }
 
 static void sum(float *y, const float *x, size_t n)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.add(y, x, n);
     add(BENCH_SUM, start, 0.0, operands(3, n, 1));
 }
 
 static void bias_fwd(float *y, const float *b, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.bias_fwd(y, b, n, d);
     add(BENCH_SUM, start, 0.0, operands(2, n, d));
 }
 
 static void bias_bwd(float *db, const float *dy, size_t n, size_t d)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.bias_bwd(db, dy, n, d);
     add(BENCH_SUM, start, 0.0, operands(1, n, d));
 }
 
 static void cross_entropy(double *loss, float *logits, const int32_t *labels, size_t n, size_t vocab, float scale)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.cross_entropy(loss, logits, labels, n, vocab, scale);
     add(BENCH_LOSS, start, 0.0, operands(scale != 0.0f ? 2 : 1, n, vocab));
 }
 
 static double sum_squares(const float *g, size_t n)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     const double squares = real.kernels.sum_squares(g, n);
     add(BENCH_GRADIENT_NORM, start, 0.0, operands(1, n, 1));
     return squares;
@@ -205,7 +210,7 @@ static double sum_squares(const float *g, size_t n)
 
 static void adamw(float *p, float *m, float *v, const float *g, size_t n, const struct bt_adamw *a)
 {
-    const double start = bt_clock_seconds();
+    const double start = now();
     real.kernels.adamw(p, m, v, g, n, a);
     add(BENCH_ADAMW, start, 0.0, operands(7, n, 1));
 }
@@ -223,7 +228,7 @@ double bench_attention_flops(const struct bt_attention_shape *s)
 static void attention_fwd(float *out, float *lse, const float *q, const float *k, const float *v,
                           const struct bt_attention_shape *s)
 {
-    const double flops = bench_attention_flops(s), start = bt_clock_seconds();
+    const double flops = bench_attention_flops(s), start = now();
     real.kernels.attention_fwd(out, lse, q, k, v, s);
     add(BENCH_ATTENTION, start, flops, 0.0);
 }
@@ -232,7 +237,7 @@ static void attention_bwd(float *dq, float *dk, float *dv, float *delta, const f
                           const float *lse, const float *q, const float *k, const float *v,
                           const struct bt_attention_shape *s)
 {
-    const double flops = 2.5 * bench_attention_flops(s), start = bt_clock_seconds();
+    const double flops = 2.5 * bench_attention_flops(s), start = now();
     real.kernels.attention_bwd(dq, dk, dv, delta, dout, out, lse, q, k, v, s);
     add(BENCH_ATTENTION_BACKWARD, start, flops, 0.0);
 }

@@ -2,7 +2,9 @@
 
 #include <omp.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 
@@ -61,18 +63,27 @@ static float (*spin_of(double *ret_lanes))(void)
     return spin_portable;
 }
 
+double bench_seconds(int threads)
+{
+    struct timespec now;
+    if (threads > 1)
+        return bt_clock_seconds();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static volatile float sink[256]; /* keeps the loops alive */
 
 double bench_float32_rate(int threads)
 {
     double lanes;
     float (*spin)(void) = spin_of(&lanes);
-    const double start = omp_get_wtime();
+    const double start = bench_seconds(threads);
 #pragma omp parallel num_threads(threads)
     {
         sink[omp_get_thread_num() % 256] = spin();
     }
-    return 2.0 * lanes * CHAINS * ROUNDS * threads / (omp_get_wtime() - start) / 1e9;
+    return 2.0 * lanes * CHAINS * ROUNDS * threads / (bench_seconds(threads) - start) / 1e9;
 }
 
 double bench_float32_peak(int threads)
@@ -89,11 +100,11 @@ double bench_float32_peak(int threads)
 static double copy_seconds(char *to, const char *from, int threads)
 {
     const size_t part = COPY_BYTES / (size_t)threads;
-    const double start = omp_get_wtime();
+    const double start = bench_seconds(threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < threads; i++)
         memcpy(to + (size_t)i * part, from + (size_t)i * part, part);
-    return omp_get_wtime() - start;
+    return bench_seconds(threads) - start;
 }
 
 double bench_copy_peak(int threads)

@@ -3,6 +3,10 @@
 #ifndef BT_BENCH_PEAK_H
 #define BT_BENCH_PEAK_H
 
+/* A clock for work of so many threads. With one it is that of the processor, so that other programs on the machine do
+ * not count; it reads the same where there are none. */
+double bench_seconds(int threads);
+
 /* Float32 multiply-adds in registers, all threads together, in GFLOP/s (two FLOPs each); the best of several tries. */
 double bench_float32_peak(int threads);
 /* The same from one try of a few milliseconds: to be taken before and after a piece of work. */

@@ -1,6 +1,5 @@
 #include "sample.h"
 
-#include "base/clock.h"
 #include "peak.h"
 #include "report.h"
 
@@ -11,14 +10,14 @@ struct bench_sample bench_sample(void (*work)(void *context, unsigned i), void *
 {
     double seconds[MOST], peaks[MOST], ratios[MOST], used = 0.0;
     unsigned count = 0;
-    const double start = bt_clock_seconds();
+    const double start = bench_seconds(threads);
     work(context, 0);
-    const unsigned least = bt_clock_seconds() - start > budget ? 1 : FEW;
+    const unsigned least = bench_seconds(threads) - start > budget ? 1 : FEW;
     double before = bench_float32_rate(threads);
     while (count < MOST && (count < least || used < budget)) {
-        const double begin = bt_clock_seconds();
+        const double begin = bench_seconds(threads);
         work(context, count + 1);
-        seconds[count] = bt_clock_seconds() - begin;
+        seconds[count] = bench_seconds(threads) - begin;
         const double after = bench_float32_rate(threads);
         peaks[count] = 0.5 * (before + after);
         ratios[count] = flops / seconds[count] / 1e9 / peaks[count];
