@@ -128,6 +128,12 @@ enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *d
     return read_file(path, 0, ret_value, diag);
 }
 
+enum bt_err bt_json_read_any(const char *path, json_t **ret_value, struct bt_diag *diag)
+{
+    const enum bt_err err = read_file(path, 0, ret_value, NULL);
+    return err == BT_ENOMEM ? bt_fail_nomem(diag) : BT_OK;
+}
+
 enum bt_err bt_json_read_texts(const char *path, json_t **ret_value, struct bt_diag *diag)
 {
     return read_file(path, JSON_DECODE_INT_AS_REAL, ret_value, diag);

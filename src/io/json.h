@@ -17,6 +17,8 @@ enum bt_err bt_json_parse(const char *text, size_t size, const char *what, json_
 enum bt_err bt_json_parse_at(const char *text, size_t size, const char *what, uint64_t line, json_t **ret_value,
                              struct bt_diag *diag);
 enum bt_err bt_json_read(const char *path, json_t **ret_value, struct bt_diag *diag);
+/* The same for a file that need not be there, nor be JSON: *ret_value stays as it is then. Only BT_ENOMEM. */
+enum bt_err bt_json_read_any(const char *path, json_t **ret_value, struct bt_diag *diag);
 /* The same for a file in which numbers do not matter: tokenizer_config.json has one of 31 digits in most models. */
 enum bt_err bt_json_read_texts(const char *path, json_t **ret_value, struct bt_diag *diag);
 /* Compact, keys in order of insertion, reals as the shortest text that reads back as the same double. flags: 0, or

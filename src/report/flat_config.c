@@ -81,6 +81,21 @@ const char *bt_flat_config_get(const struct bt_flat_config *config, const char *
     return NULL;
 }
 
+static bool lies_under(const char *key, const char *section)
+{
+    const size_t length = strlen(section);
+    return !strncmp(key, section, length) && key[length] == '.';
+}
+
+const char *bt_flat_config_show(const struct bt_flat_config *config, const char *key)
+{
+    const char *value = bt_flat_config_get(config, key);
+    for (size_t i = 0; i < config->count && !value; i++)
+        if (lies_under(config->list[i].key, key))
+            return "\xE2\x80\xA6";
+    return value ? value : "\xE2\x80\x93";
+}
+
 double bt_flat_config_number(const struct bt_flat_config *config, const char *key, double otherwise)
 {
     const char *text = bt_flat_config_get(config, key);
@@ -91,11 +106,19 @@ double bt_flat_config_number(const struct bt_flat_config *config, const char *ke
 
 static bool is_aside(const char *key, const char *const *aside)
 {
-    for (; *aside; aside++) {
-        const size_t length = strlen(*aside);
-        if (!strncmp(key, *aside, length) && (!key[length] || key[length] == '.'))
+    for (; *aside; aside++)
+        if (!strcmp(key, *aside) || lies_under(key, *aside))
             return true;
-    }
+    return false;
+}
+
+/* Has one of the configs a value, such as null, for a section that the key lies in? */
+static bool lies_in_a_value(const struct bt_flat_config *const *configs, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < configs[i]->count; k++)
+            if (lies_under(key, configs[i]->list[k].key))
+                return true;
     return false;
 }
 
@@ -132,7 +155,8 @@ enum bt_err bt_flat_config_differences(const struct bt_flat_config *const *confi
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < configs[i]->count; k++) {
             const char *key = configs[i]->list[k].key;
-            if (!is_aside(key, aside) && !is_known(configs, i, key) && !all_same(configs, count, key))
+            if (!is_aside(key, aside) && !is_known(configs, i, key) && !all_same(configs, count, key) &&
+                !lies_in_a_value(configs, count, key))
                 keys[found++] = key;
         }
     *ret_keys = keys;

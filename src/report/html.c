@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "text/utf8.h"
+#include "train/progress.h"
 
 static const char *escape_of(char c)
 {
@@ -133,4 +134,15 @@ void bt_html_fixed(struct bt_text_buf *out, double value, int decimals)
         bt_text_add(out, "%.*f", decimals, value);
     else
         bt_html_figure(out, value, 0);
+}
+
+void bt_html_duration(struct bt_text_buf *out, double seconds)
+{
+    char text[32];
+    if (!isfinite(seconds)) {
+        bt_html_figure(out, seconds, 0);
+        return;
+    }
+    bt_format_duration(text, sizeof text, seconds);
+    bt_text_add(out, "%s", text);
 }

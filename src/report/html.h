@@ -21,5 +21,7 @@ void bt_figure(char *buf, size_t size, double value, int digits);
 void bt_html_figure(struct bt_text_buf *out, double value, int digits);
 /* With so many decimals; the same sign. */
 void bt_html_fixed(struct bt_text_buf *out, double value, int decimals);
+/* "3 m 05 s", or the same sign. */
+void bt_html_duration(struct bt_text_buf *out, double seconds);
 
 #endif

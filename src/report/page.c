@@ -4,17 +4,8 @@
 
 #include "report/html.h"
 #include "report/page_parts.h"
-#include "train/progress.h"
 
 /* ---- figures of one run ---- */
-
-static void write_duration(struct bt_text_buf *out, double seconds)
-{
-    char text[32];
-    if (isfinite(seconds))
-        bt_format_duration(text, sizeof text, seconds);
-    bt_text_add(out, "%s", isfinite(seconds) ? text : "\xE2\x80\x93");
-}
 
 static void begin_tile(struct bt_text_buf *out, const char *what)
 {
@@ -74,84 +65,18 @@ static void write_tiles(struct bt_text_buf *out, const struct bt_report_run *run
         end_tile(out, bt_stage_name(last));
     }
     begin_tile(out, "time");
-    write_duration(out, bt_report_seconds(run));
+    bt_html_duration(out, bt_report_seconds(run));
     end_tile(out, "all stages");
     bt_text_add(out, "</dl>\n");
-}
-
-/* ---- the table of runs ---- */
-
-static void write_gap(struct bt_text_buf *out, double loss, double other)
-{
-    bt_text_add(out, "<td>");
-    if (isfinite(loss - other))
-        bt_text_add(out, "%+.4f", loss - other);
-    bt_text_add(out, "</td>");
-}
-
-static double final_of(const struct bt_report *report, size_t i)
-{
-    const enum bt_stage_id last = i == BT_REPORT_NONE ? BT_STAGE_COUNT : bt_report_last_stage(&report->runs[i]);
-    return last < BT_STAGE_COUNT ? bt_report_final_loss(&report->runs[i], last) : NAN;
-}
-
-static void write_run_name(struct bt_text_buf *out, const struct bt_report *report, size_t i)
-{
-    bt_text_add(out, "<th scope=\"row\"><i class=\"swatch c%u%s\"></i>", (unsigned)i % 8, i / 8 % 2 ? " broken" : "");
-    bt_html_text(out, report->labels[i]);
-    bt_text_add(out, "</th><td class=\"left\"><span class=\"state %s\">%s</span></td>",
-                bt_report_state_name(report->runs[i].state), bt_report_state_name(report->runs[i].state));
-}
-
-static void write_run_row(struct bt_text_buf *out, const struct bt_report *report, size_t i)
-{
-    const struct bt_report_run *run = &report->runs[i];
-    const enum bt_stage_id last = bt_report_last_stage(run);
-    double step = NAN;
-    bt_text_add(out, "<tr>");
-    write_run_name(out, report, i);
-    if (last == BT_STAGE_COUNT) {
-        bt_text_add(out, "<td colspan=\"9\" class=\"left\">nothing trained yet</td></tr>\n");
-        return;
-    }
-    const struct bt_series_set *train = &run->stages[last].train;
-    const double final = final_of(report, i), best = bt_report_best_loss(run, last, &step);
-    bt_text_add(out, "<td class=\"left\">%s%s</td><td>", bt_stage_name(last),
-                bt_report_is_float(run, last) ? " in float" : "");
-    const struct bt_series *loss = bt_series_find(train, "loss");
-    bt_text_add(out, "%.0f / %.0f</td><td><b>", loss ? loss->x[loss->count - 1] : 0.0,
-                bt_report_stage_updates(&run->stages[last]));
-    bt_html_fixed(out, final, 4);
-    bt_text_add(out, "</b></td><td>");
-    bt_html_fixed(out, best, 4);
-    bt_text_add(out, "</td>");
-    write_gap(out, final, run->source.known ? run->source.source : NAN);
-    write_gap(out, final, final_of(report, report->twins[i]));
-    bt_text_add(out, "<td>");
-    bt_html_figure(out, bt_series_last(bt_series_find(train, "tokens_per_second")), 4);
-    bt_text_add(out, "</td><td>");
-    write_duration(out, bt_report_seconds(run));
-    bt_text_add(out, "</td><td>%zu</td></tr>\n", bt_report_warnings(run));
-}
-
-static void write_run_table(struct bt_text_buf *out, const struct bt_report *report)
-{
-    bt_text_add(out, "<section id=\"runs\"><h2>Runs</h2><div class=\"scroll\"><table><thead><tr><th>run</th><th "
-                     "class=\"left\">state</th><th class=\"left\">stage</th><th>updates</th><th>final "
-                     "loss</th><th>best</th><th>above source</th><th>above float "
-                     "twin</th><th>tokens/s</th><th>time</th><th>warnings</th></tr></thead>\n<tbody>");
-    for (size_t i = 0; i < report->run_count; i++)
-        write_run_row(out, report, i);
-    bt_text_add(out,
-                "</tbody></table></div><p class=\"note\">Final and best loss: validation of the last stage at full "
-                "lambda, in nats per label.</p></section>\n");
 }
 
 /* ---- the page ---- */
 
 static void write_title(struct bt_text_buf *out, const struct bt_report *report)
 {
-    if (report->run_count == 1)
+    if (report->sweep)
+        bt_html_text(out, report->sweep);
+    else if (report->run_count == 1)
         bt_html_text(out, report->labels[0]);
     else
         bt_text_add(out, "%zu runs", report->run_count);
@@ -209,10 +134,15 @@ char *bt_report_page(const struct bt_report *report, const char *version, unsign
     if (report->run_count == 1)
         write_tiles(&page, &report->runs[0]);
     else
-        write_run_table(&page, report);
+        bt_page_runs(&page, report);
+    bt_page_effects(&page, report);
     bt_page_differences(&page, report);
+    bt_page_warnings(&page, report);
     for (size_t stage = BT_STAGE_COUNT; stage > 0; stage--) /* what is of most interest comes first */
         bt_page_stage(&page, report, (enum bt_stage_id)(stage - 1));
+    bt_page_telemetry_means(&page, report);
+    for (size_t i = 0; i < report->run_count; i++)
+        bt_page_telemetry(&page, report, i);
     for (size_t i = 0; i < report->run_count; i++)
         bt_page_samples(&page, report, i);
     for (size_t i = 0; i < report->run_count; i++)

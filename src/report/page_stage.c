@@ -128,12 +128,14 @@ static void write_losses(const struct stage_page *p, const char *title, const ch
     if (!p->count)
         return;
     plot.level_count = find_levels(p, levels);
+    plot.log_y = p->report->run_count > 1 && bt_plot_spans(&plot, 5.0);
     bt_plot_write(p->out, &plot);
     if (!bt_plot_wants_close_up(&plot))
         return;
     plot.title = "Close-up";
-    plot.unit = "the last three quarters";
+    plot.unit = "the last three quarters; of many runs the better half";
     plot.close_up = true;
+    plot.log_y = false;
     bt_plot_write(p->out, &plot);
 }
 
@@ -181,9 +183,23 @@ static void write_small(struct stage_page *p, const struct small_plot *small)
                                  .x_high = p->x_high,
                                  .log_y = small->log,
                                  .from_zero = small->from_zero,
-                                 .small = true};
+                                 .small = true,
+                                 .no_legend = true};
     if (p->count)
         bt_plot_write(p->out, &plot);
+}
+
+/* The terms of a loss that is a sum (stages 1.9 and 3). */
+static void write_terms(struct stage_page *p)
+{
+    static const char *const names[] = {"cross_entropy", "logits", "hidden", "attention_relation"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char weighted[64], share[64];
+        snprintf(weighted, sizeof weighted, "terms.%s.weighted", names[i]);
+        snprintf(share, sizeof share, "terms.%s.share", names[i]);
+        write_small(p, &(struct small_plot){weighted, names[i], "weighted", false, false});
+        write_small(p, &(struct small_plot){share, names[i], "share of the sum", false, true});
+    }
 }
 
 static bool any_skipped(const struct stage_page *p)
@@ -205,6 +221,7 @@ static void write_all_small(struct stage_page *p)
     static const struct small_plot skipped = {"skipped_updates", "Skipped updates", "so far", false, true};
     for (size_t i = 0; i < sizeof plots / sizeof plots[0]; i++)
         write_small(p, &plots[i]);
+    write_terms(p);
     if (any_skipped(p))
         write_small(p, &skipped);
 }
@@ -227,8 +244,8 @@ void bt_page_stage(struct bt_text_buf *out, const struct bt_report *report, enum
         trained |= bt_report_stage_trained(&report->runs[r].stages[stage]);
     if (trained && reserve(&p)) {
         p.x_high = last_update(&p);
-        bt_text_add(out, "<section id=\"%s\"><h2>%s <small>%s</small></h2>\n<div class=\"wide\">", bt_stage_name(stage),
-                    bt_stage_name(stage), stage_title(stage));
+        bt_text_add(out, "<section id=\"%s\"><h2>%s <small>%s</small></h2>\n<div class=\"%s\">", bt_stage_name(stage),
+                    bt_stage_name(stage), stage_title(stage), report->run_count == 1 ? "wide" : "stack");
         if (report->run_count == 1)
             write_single(&p);
         else

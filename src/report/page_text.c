@@ -111,12 +111,26 @@ static void write_difference(struct bt_text_buf *out, const struct bt_report *re
     bt_html_text(out, key);
     bt_text_add(out, "</code></th>");
     for (size_t i = 0; i < report->run_count; i++) {
-        const char *value = bt_flat_config_get(&report->runs[i].config, key);
         bt_text_add(out, "<td>");
-        bt_html_text(out, value ? value : "\xE2\x80\x93");
+        bt_html_text(out, bt_flat_config_show(&report->runs[i].config, key));
         bt_text_add(out, "</td>");
     }
     bt_text_add(out, "</tr>\n");
+}
+
+static void write_difference_table(struct bt_text_buf *out, const struct bt_report *report, const char *const *keys,
+                                   size_t count)
+{
+    bt_text_add(out, "<div class=\"scroll\"><table><thead><tr><th>key</th>");
+    for (size_t i = 0; i < report->run_count; i++) {
+        bt_text_add(out, "<th>");
+        bt_html_text(out, report->labels[i]);
+        bt_text_add(out, "</th>");
+    }
+    bt_text_add(out, "</tr></thead><tbody>\n");
+    for (size_t k = 0; k < count; k++)
+        write_difference(out, report, keys[k]);
+    bt_text_add(out, "</tbody></table></div>");
 }
 
 void bt_page_differences(struct bt_text_buf *out, const struct bt_report *report)
@@ -125,27 +139,18 @@ void bt_page_differences(struct bt_text_buf *out, const struct bt_report *report
     size_t count;
     if (report->run_count < 2)
         return;
-    if (bt_report_differences(report, &keys, &count, NULL)) {
+    if (bt_report_differences(report, true, &keys, &count, NULL)) {
         out->failed = true;
         return;
     }
-    bt_text_add(out, "<section id=\"differences\"><h2>Where the configs differ</h2>");
-    if (!count)
-        bt_text_add(out, "<p>Nowhere but in the name.</p>");
-    else
-        bt_text_add(out, "<div class=\"scroll\"><table><thead><tr><th>key</th>");
-    for (size_t i = 0; i < report->run_count && count; i++) {
-        bt_text_add(out, "<th>");
-        bt_html_text(out, report->labels[i]);
-        bt_text_add(out, "</th>");
+    if (!bt_page_keys_in_table(report, count)) { /* with those in which twins differ: there the table says it */
+        bt_text_add(out, "<section id=\"differences\"><h2>Where the configs differ</h2>");
+        if (count)
+            write_difference_table(out, report, keys, count);
+        else
+            bt_text_add(out, "<p>Nowhere but in the name.</p>");
+        bt_text_add(out, "</section>\n");
     }
-    if (count)
-        bt_text_add(out, "</tr></thead><tbody>\n");
-    for (size_t k = 0; k < count; k++)
-        write_difference(out, report, keys[k]);
-    if (count)
-        bt_text_add(out, "</tbody></table></div>");
-    bt_text_add(out, "</section>\n");
     bt_free(keys);
 }
 

@@ -12,10 +12,12 @@ enum {
     DOWN = 3000,       /* units of the stretched drawing */
     STRIPS = 100,      /* at most */
     STRIP_CURVES = 16, /* curves of which a strip says the value, at most */
-    NAME_CHARACTERS = 26,
+    NAME_CHARACTERS = 34,
+    TICK_CHARACTERS = 14,
     NAME_WIDTH = 7,   /* of a character, about */
     NAME_HEIGHT = 15, /* pixels of a name at the end of a curve */
     NAMES_MAX = 24,
+    CURVES_MANY = 5, /* from which on a close-up leaves out the upper half */
 };
 
 struct frame { /* a plot with its axes */
@@ -38,13 +40,39 @@ static void extend(struct extent *extent, double value, bool log)
     extent->high = fmax(extent->high, value);
 }
 
+static struct extent curve_extent(const struct bt_plot *plot, const struct bt_plot_curve *curve, double from)
+{
+    struct extent extent = {NAN, NAN};
+    for (size_t i = 0; i < curve->count; i++)
+        if (curve->x[i] >= from)
+            extend(&extent, curve->y[i], plot->log_y);
+    return extent;
+}
+
+/* Is the highest point of a curve among the lower half of those of all curves? */
+static bool is_low(const struct bt_plot *plot, const struct bt_plot_curve *curve, double from)
+{
+    const double high = curve_extent(plot, curve, from).high;
+    size_t lower = 0, known = 0;
+    for (size_t c = 0; c < plot->curve_count; c++) {
+        const double other = curve_extent(plot, &plot->curves[c], from).high;
+        known += isfinite(other);
+        lower += other < high;
+    }
+    return 2 * lower < known;
+}
+
+/* from: the first x that counts; the y axis fits what is behind it. */
 static struct bt_scale y_scale(const struct bt_plot *plot, double from)
 {
     struct extent extent = {NAN, NAN};
-    for (size_t c = 0; c < plot->curve_count; c++)
-        for (size_t i = 0; i < plot->curves[c].count; i++)
-            if (plot->curves[c].x[i] >= from)
-                extend(&extent, plot->curves[c].y[i], plot->log_y);
+    for (size_t c = 0; c < plot->curve_count; c++) {
+        const struct extent curve = curve_extent(plot, &plot->curves[c], from);
+        if (isfinite(from) && plot->curve_count >= CURVES_MANY && !is_low(plot, &plot->curves[c], from))
+            continue;
+        extend(&extent, curve.low, plot->log_y);
+        extend(&extent, curve.high, plot->log_y);
+    }
     for (size_t i = 0; i < plot->level_count; i++)
         extend(&extent, plot->levels[i].y, plot->log_y);
     if (plot->from_zero)
@@ -56,6 +84,17 @@ static struct bt_scale y_scale(const struct bt_plot *plot, double from)
 static double close_up_from(const struct bt_plot *plot)
 {
     return plot->x_low + 0.25 * (plot->x_high - plot->x_low);
+}
+
+bool bt_plot_spans(const struct bt_plot *plot, double times)
+{
+    struct extent extent = {NAN, NAN};
+    for (size_t c = 0; c < plot->curve_count; c++) {
+        const struct extent curve = curve_extent(plot, &plot->curves[c], -INFINITY);
+        extend(&extent, curve.low, false);
+        extend(&extent, curve.high, false);
+    }
+    return extent.low > 0.0 && extent.high > times * extent.low;
 }
 
 bool bt_plot_wants_close_up(const struct bt_plot *plot)
@@ -93,10 +132,22 @@ static void tick_text(char *buf, size_t size, const struct frame *f, const struc
         bt_figure(buf, size, fabs(value) < 1e-300 ? 0.0 : value, tick_digits(ticks));
 }
 
+static void write_x_tick(struct bt_text_buf *out, const struct frame *f, double x, const char *text)
+{
+    bt_text_add(out,
+                "<svg x=\"%.2f%%\" y=\"100%%\" width=\"1\" height=\"1\"><line class=\"tick\" y2=\"5\"/><text y=\"18\" "
+                "text-anchor=\"middle\">",
+                100.0 * across(f, x));
+    bt_html_short(out, text, TICK_CHARACTERS);
+    bt_text_add(out, "</text></svg>");
+}
+
 static void write_axes(struct bt_text_buf *out, const struct frame *f)
 {
     const struct bt_ticks y = bt_scale_ticks(&f->y, f->plot->small ? 4 : 6, false);
-    const struct bt_ticks x = bt_scale_ticks(&f->x, f->plot->small ? 4 : 6, true);
+    struct bt_ticks x = {.count = 0};
+    if (!f->plot->categories)
+        x = bt_scale_ticks(&f->x, f->plot->small ? 4 : 6, !f->plot->log_x);
     bt_text_add(out, "<g class=\"grid\">");
     for (size_t i = 0; i < y.count; i++) {
         const double at = 100.0 * down(f, y.values[i]);
@@ -109,14 +160,12 @@ static void write_axes(struct bt_text_buf *out, const struct frame *f)
     }
     bt_text_add(out, "<line class=\"base\" x1=\"0\" x2=\"100%%\" y1=\"100%%\" y2=\"100%%\"/>");
     for (size_t i = 0; i < x.count; i++) {
-        const double at = 100.0 * across(f, x.values[i]);
         char text[32];
         bt_figure(text, sizeof text, x.values[i], 6);
-        bt_text_add(out,
-                    "<svg x=\"%.2f%%\" y=\"100%%\" width=\"1\" height=\"1\"><line class=\"tick\" y2=\"5\"/><text "
-                    "y=\"18\" text-anchor=\"middle\">%s</text></svg>",
-                    at, text);
+        write_x_tick(out, f, x.values[i], text);
     }
+    for (size_t i = 0; i < f->plot->category_count; i++)
+        write_x_tick(out, f, (double)i, f->plot->categories[i]);
     bt_text_add(out, "</g>");
 }
 
@@ -171,6 +220,19 @@ static void write_dots(struct bt_text_buf *out, const struct frame *f, const str
     bt_text_add(out, "\"/>");
 }
 
+/* Each a path of its own, with its own title. */
+static void write_named_dots(struct bt_text_buf *out, const struct frame *f, const struct bt_plot_curve *curve)
+{
+    for (size_t i = 0; i < curve->count; i++) {
+        if (!isfinite(curve->x[i]) || !isfinite(curve->y[i]))
+            continue;
+        bt_text_add(out, "<path class=\"dots\" d=\"M%ld %ldh0\"><title>", unit_x(f, curve->x[i]),
+                    unit_y(f, curve->y[i]));
+        bt_html_text(out, curve->point_names[i]);
+        bt_text_add(out, "\n%.6g</title></path>", curve->y[i]);
+    }
+}
+
 static void write_crosses(struct bt_text_buf *out, const struct frame *f, const struct bt_plot_curve *curve)
 {
     for (size_t i = 0; i < curve->count; i++)
@@ -186,8 +248,11 @@ static void write_crosses(struct bt_text_buf *out, const struct frame *f, const 
 
 static void write_curve(struct bt_text_buf *out, const struct frame *f, const struct bt_plot_curve *curve)
 {
-    static const char *const kinds[] = {
-        [BT_PLOT_LINE] = "plain", [BT_PLOT_THIN] = "thin", [BT_PLOT_MARKED] = "marked", [BT_PLOT_DASHED] = "dashed"};
+    static const char *const kinds[] = {[BT_PLOT_LINE] = "plain",
+                                        [BT_PLOT_THIN] = "thin",
+                                        [BT_PLOT_MARKED] = "marked",
+                                        [BT_PLOT_DASHED] = "dashed",
+                                        [BT_PLOT_DOTS] = "separate"};
     bt_text_add(out, "<g class=\"curve %s ", kinds[curve->kind]);
     write_class(out, curve);
     bt_text_add(out, "\" data-points=\"%zu\"><title>", curve->count);
@@ -195,7 +260,10 @@ static void write_curve(struct bt_text_buf *out, const struct frame *f, const st
     bt_text_add(out,
                 "</title><svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" width=\"100%%\" height=\"100%%\">",
                 ACROSS, DOWN);
-    write_line(out, f, curve);
+    if (curve->kind == BT_PLOT_DOTS)
+        write_named_dots(out, f, curve);
+    else
+        write_line(out, f, curve);
     if (curve->kind == BT_PLOT_MARKED || curve->kind == BT_PLOT_DASHED || curve->count == 1)
         write_dots(out, f, curve);
     bt_text_add(out, "</svg>");
@@ -235,6 +303,14 @@ static size_t strip_count(const struct bt_plot *plot)
     for (size_t c = 0; c < plot->curve_count; c++)
         most = plot->curves[c].count > most ? plot->curves[c].count : most;
     return most < STRIPS ? most : STRIPS;
+}
+
+static bool has_named_dots(const struct bt_plot *plot)
+{
+    for (size_t c = 0; c < plot->curve_count; c++)
+        if (plot->curves[c].kind == BT_PLOT_DOTS)
+            return true;
+    return false;
 }
 
 /* Invisible columns whose titles a browser shows beside the pointer. */
@@ -283,24 +359,27 @@ struct names {
     size_t count;
 };
 
-static void add_name(struct names *names, const char *text, const struct bt_plot_curve *curve, double at)
+/* Not of a curve whose end is cut off. */
+static void add_name(struct names *names, const struct frame *f, const char *text, const struct bt_plot_curve *curve,
+                     double y)
 {
-    if (names->count < NAMES_MAX)
-        names->list[names->count++] = (struct name){text, curve, at};
+    const double at = down(f, y);
+    if (names->count < NAMES_MAX && at >= 0.0 && at <= 1.0)
+        names->list[names->count++] = (struct name){text, curve, at * f->height};
 }
 
 static void collect_names(const struct frame *f, struct names *names)
 {
     for (size_t i = 0; i < f->plot->level_count; i++)
         if (isfinite(f->plot->levels[i].y))
-            add_name(names, f->plot->levels[i].name, NULL, down(f, f->plot->levels[i].y) * f->height);
+            add_name(names, f, f->plot->levels[i].name, NULL, f->plot->levels[i].y);
     for (size_t c = 0; c < f->plot->curve_count; c++) {
         const struct bt_plot_curve *curve = &f->plot->curves[c];
         size_t last = curve->count;
         while (last > 0 && !isfinite(curve->y[last - 1]))
             last--;
         if (last > 0 && !curve->unnamed && curve->kind != BT_PLOT_DASHED)
-            add_name(names, curve->name, curve, down(f, curve->y[last - 1]) * f->height);
+            add_name(names, f, curve->name, curve, curve->y[last - 1]);
     }
 }
 
@@ -364,7 +443,7 @@ static void write_names(struct bt_text_buf *out, const struct names *names)
 
 static void write_legend(struct bt_text_buf *out, const struct bt_plot *plot)
 {
-    if (plot->curve_count + plot->level_count < 2)
+    if (plot->no_legend || plot->curve_count + plot->level_count < 2)
         return;
     bt_text_add(out, "<ul class=\"legend\">");
     for (size_t c = 0; c < plot->curve_count; c++) {
@@ -386,15 +465,25 @@ static void write_legend(struct bt_text_buf *out, const struct bt_plot *plot)
     bt_text_add(out, "</ul>");
 }
 
+/* Does every curve have its name at its end, so that a legend would only repeat them? */
+static bool names_say_all(const struct bt_plot *plot, const struct names *names)
+{
+    for (size_t c = 0; c < plot->curve_count; c++)
+        if (plot->curves[c].kind == BT_PLOT_DASHED && !plot->curves[c].unnamed)
+            return false;
+    return names->count > 0;
+}
+
 void bt_plot_write(struct bt_text_buf *out, const struct bt_plot *plot)
 {
     const struct frame f = {.plot = plot,
-                            .x = bt_scale_padded(bt_scale_make(plot->x_low, plot->x_high, false), 0.012, 0.012),
+                            .x = bt_scale_padded(bt_scale_make(plot->x_low, plot->x_high, plot->log_x), 0.012, 0.012),
                             .y = y_scale(plot, plot->close_up ? close_up_from(plot) : -INFINITY),
                             .height = plot->small ? 170 : 320};
     struct names names;
     place_names(&f, &names);
-    bt_text_add(out, "<figure class=\"plot%s\"><figcaption><b>", plot->small ? " small" : "");
+    bt_text_add(out, "<figure class=\"plot%s%s\"><figcaption><b>", plot->small ? " small" : "",
+                names_say_all(plot, &names) ? " named" : "");
     bt_html_text(out, plot->title);
     bt_text_add(out, "</b> ");
     bt_html_text(out, plot->unit);
@@ -409,7 +498,8 @@ void bt_plot_write(struct bt_text_buf *out, const struct bt_plot *plot)
     write_levels(out, &f);
     for (size_t c = 0; c < plot->curve_count; c++)
         write_curve(out, &f, &plot->curves[c]);
-    write_strips(out, &f);
+    if (!has_named_dots(plot)) /* which the strips would cover */
+        write_strips(out, &f);
     write_names(out, &names);
     bt_text_add(out, "</svg></div><div class=\"x-name\">");
     bt_html_text(out, plot->x_name);

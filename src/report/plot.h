@@ -17,6 +17,7 @@ enum bt_plot_kind {
     BT_PLOT_THIN,   /* a thin, pale one: what is noisy */
     BT_PLOT_MARKED, /* a line with a dot at each point */
     BT_PLOT_DASHED, /* a broken line with pale dots */
+    BT_PLOT_DOTS,   /* dots alone, each with a name of its own */
 };
 
 struct bt_plot_curve {
@@ -25,7 +26,8 @@ struct bt_plot_curve {
     unsigned colour; /* any number; see BT_PLOT_COLOURS */
     bool unnamed;    /* a part of the curve of the same colour: not in the legend, no name at its end */
     size_t count;
-    const double *x, *y; /* borrowed */
+    const double *x, *y;            /* borrowed */
+    const char *const *point_names; /* (count) of dots */
 };
 
 struct bt_plot_level { /* a horizontal line */
@@ -43,12 +45,18 @@ struct bt_plot {
     const struct bt_plot_level *levels;
     size_t level_count;
     double x_low, x_high;
-    bool log_y;
+    const char *const *categories; /* names of x = 0, 1, ... in place of ticks; NULL: x is a number */
+    size_t category_count;
+    bool log_x, log_y;
     bool from_zero; /* the y axis begins at 0 */
-    bool close_up;  /* the y axis fits the last three quarters across; what is beyond is cut off */
+    bool close_up;  /* the y axis fits the last three quarters across, and of many curves the lower half; what is beyond
+                       is cut off */
     bool small;     /* half as high, without names at the ends */
+    bool no_legend; /* another plot beside it has it */
 };
 
+/* Is the highest value of the curves more than so many times the lowest? */
+bool bt_plot_spans(const struct bt_plot *plot, double times);
 /* Would a close-up show much more than the whole? */
 bool bt_plot_wants_close_up(const struct bt_plot *plot);
 void bt_plot_write(struct bt_text_buf *out, const struct bt_plot *plot);

@@ -102,13 +102,6 @@ static enum bt_err read_config(struct bt_report_run *run, const char *path, stru
     return err == BT_ENOMEM ? bt_fail_nomem(diag) : BT_OK;
 }
 
-/* All files but metrics.jsonl are replaced whole, so one that is damaged is no file of ours: it is left out. */
-static enum bt_err read_json(const char *path, json_t **ret_value, struct bt_diag *diag)
-{
-    const enum bt_err err = bt_json_read(path, ret_value, NULL);
-    return err == BT_ENOMEM ? bt_fail_nomem(diag) : BT_OK;
-}
-
 static bool all_stages_finished(const struct bt_report_run *run)
 {
     char key[32], path[4096];
@@ -133,7 +126,7 @@ static enum bt_report_state state_of(const struct bt_report_run *run, const char
     return all_stages_finished(run) ? BT_REPORT_FINISHED : BT_REPORT_STOPPED;
 }
 
-static const char *last_part(const char *path, size_t *ret_length)
+char *bt_report_path_name(const char *path)
 {
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
@@ -141,8 +134,7 @@ static const char *last_part(const char *path, size_t *ret_length)
     const char *at = path + length;
     while (at > path && at[-1] != '/')
         at--;
-    *ret_length = (size_t)(path + length - at);
-    return at;
+    return bt_strndup(at, (size_t)(path + length - at));
 }
 
 struct paths {
@@ -180,9 +172,9 @@ static enum bt_err read_folder(struct bt_report_run *run, const struct paths *p,
     if (!err && has_metrics)
         err = read_metrics(run, p->metrics, diag);
     if (!err)
-        err = read_json(p->summary, &run->summary, diag);
+        err = bt_json_read_any(p->summary, &run->summary, diag);
     if (!err)
-        err = read_json(p->conversion, &run->conversion, diag);
+        err = bt_json_read_any(p->conversion, &run->conversion, diag);
     if (!err)
         err = bt_report_source_find(run->path, &run->config, &run->source, diag);
     if (!err)
@@ -194,10 +186,8 @@ enum bt_err bt_report_run_read(const char *path, struct bt_report_run *ret_run, 
 {
     struct bt_report_run run = {0};
     struct paths paths;
-    size_t length;
-    const char *name = last_part(path, &length);
     run.path = bt_strdup(path);
-    run.name = bt_strndup(name, length);
+    run.name = bt_report_path_name(path);
     const bool made = make_paths(path, &paths);
     const enum bt_err err = made && run.path && run.name ? read_folder(&run, &paths, diag) : bt_fail_nomem(diag);
     free_paths(&paths);
@@ -226,6 +216,7 @@ void bt_report_run_finish(struct bt_report_run *run)
     json_decref(run->conversion);
     bt_free(run->path);
     bt_free(run->name);
+    bt_free(run->error);
     *run = (struct bt_report_run){0};
 }
 
@@ -293,7 +284,7 @@ double bt_report_best_loss(const struct bt_report_run *run, enum bt_stage_id sta
     const struct bt_series *loss = bt_series_find(&run->stages[stage].eval, "loss");
     double best = NAN;
     for (size_t i = 0; loss && i < loss->count; i++)
-        if (isfinite(loss->y[i]) && !(loss->y[i] >= best) && bt_report_is_full(run, stage, i)) {
+        if (loss->x[i] > 0.0 && isfinite(loss->y[i]) && !(loss->y[i] >= best) && bt_report_is_full(run, stage, i)) {
             best = loss->y[i];
             *ret_step = loss->x[i];
         }

@@ -31,6 +31,7 @@ struct bt_report_stage {
 
 struct bt_report_run {
     char *path, *name; /* as it was given; its last part */
+    char *error;       /* why its last start failed, where that is known; else NULL */
     enum bt_report_state state;
     struct bt_report_stage stages[BT_STAGE_COUNT];
     struct bt_flat_config config; /* empty when there is none that can be read */
@@ -44,6 +45,9 @@ struct bt_report_run {
 /* BT_EINPUT when there is no such folder, or it has neither config.yaml nor metrics.jsonl. */
 enum bt_err bt_report_run_read(const char *path, struct bt_report_run *ret_run, struct bt_diag *diag);
 void bt_report_run_finish(struct bt_report_run *run); /* takes a zeroed one */
+
+/* The last part of a path, without slashes at its end; bt_free; NULL when memory is out. */
+char *bt_report_path_name(const char *path);
 
 /* A key of the config of a stage, "lambda_warmup.max": its text or number. */
 const char *bt_report_stage_text(const struct bt_report_run *run, enum bt_stage_id stage, const char *key);
@@ -60,7 +64,7 @@ bool bt_report_is_float(const struct bt_report_run *run, enum bt_stage_id stage)
 /* Did validation i of a stage run at full strength of the quantisation: at the highest lambda of the stage, or of a
  * float stage? */
 bool bt_report_is_full(const struct bt_report_run *run, enum bt_stage_id stage, size_t i);
-/* The last and the best loss of such validations; NaN where there are none. */
+/* The last and the best loss of such validations, the best one after the first update; NaN where there are none. */
 double bt_report_final_loss(const struct bt_report_run *run, enum bt_stage_id stage);
 double bt_report_best_loss(const struct bt_report_run *run, enum bt_stage_id stage, double *ret_step);
 

@@ -51,13 +51,6 @@ static char *started_in(const char *run_path, const struct bt_flat_config *confi
     return base;
 }
 
-/* Reads a file of which it is no error that it is not there or is something else. */
-static enum bt_err read_if_any(const char *path, json_t **ret_value, struct bt_diag *diag)
-{
-    const enum bt_err err = bt_json_read(path, ret_value, NULL);
-    return err == BT_ENOMEM ? bt_fail_nomem(diag) : BT_OK;
-}
-
 /* The report of the text that the shards were made of: stories.json beside stories-validation.txt. */
 static enum bt_err read_report(const char *base, const json_t *shards, json_t **ret_text, struct bt_diag *diag)
 {
@@ -67,7 +60,7 @@ static enum bt_err read_report(const char *base, const json_t *shards, json_t **
     if (json_array_size(inputs) != 1 || !input || !ends_with(input, "-validation.txt", &stem))
         return BT_OK;
     char *path = bt_sprintf("%s%.*s.json", *input == '/' ? "" : base, (int)stem, input);
-    const enum bt_err err = path ? read_if_any(path, ret_text, diag) : bt_fail_nomem(diag);
+    const enum bt_err err = path ? bt_json_read_any(path, ret_text, diag) : bt_fail_nomem(diag);
     bt_free(path);
     return err;
 }

@@ -36,6 +36,7 @@ static const char *const style[] = {
     ".wide{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:18px}\n",
     ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,255px),1fr));gap:18px;margin-top:18px}"
     "\n",
+    ".stack{display:grid;grid-template-columns:minmax(0,1fr);gap:18px}\n",
     "figure.plot{margin:0;min-width:0;background:var(--card);border:1px solid var(--rule);border-radius:8px;",
     "padding:12px 14px 8px;break-inside:avoid}\n",
     "figcaption{font-size:13px;color:var(--soft)}figcaption b{color:var(--ink);font-size:14px;margin-right:4px}\n",
@@ -60,6 +61,14 @@ static const char *const style[] = {
     ".legend li.broken::before,.swatch.broken{border-top-style:dashed}\n",
     ".legend li.thin::before{opacity:.6}\n",
     ".legend li.level::before{border-top:2px dotted var(--ink)}.legend b{font-weight:600}\n",
+    /* heat maps: sixteen steps of viridis (Smith and van der Walt, matplotlib), from low to high */
+    ".heat .frame{padding:10px 10px 22px 76px}.cells path{fill:none;stroke-width:1}.cells .empty{stroke:var(--rule)}\n",
+    ".h0{stroke:#440154}.h1{stroke:#481a6c}.h2{stroke:#472f7d}.h3{stroke:#414487}\n",
+    ".h4{stroke:#39568c}.h5{stroke:#31688e}.h6{stroke:#2a788e}.h7{stroke:#23888e}\n",
+    ".h8{stroke:#1f988b}.h9{stroke:#22a884}.h10{stroke:#35b779}.h11{stroke:#54c568}\n",
+    ".h12{stroke:#7ad151}.h13{stroke:#a5db36}.h14{stroke:#d2e21b}.h15{stroke:#fde725}\n",
+    ".ramp{float:right}.ramp i{display:inline-block;width:90px;height:9px;margin:0 6px;",
+    "border-radius:2px;background:linear-gradient(90deg,#440154,#39568c,#1f988b,#7ad151,#fde725)}\n",
     /* tables */
     ".scroll{overflow-x:auto;border:1px solid var(--rule);border-radius:8px;background:var(--card);width:fit-content;",
     "max-width:100%}\n",
@@ -78,6 +87,11 @@ static const char *const style[] = {
     ".samples li+li{border-top:1px solid var(--rule)}\n",
     ".samples div{font-size:13px;color:var(--soft)}.samples b{color:var(--ink)}\n",
     ".samples p{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}\n",
+    ".state.failed{color:var(--bad)}\n",
+    ".effect{display:grid;gap:10px;align-content:start;min-width:0}.effect .scroll{width:100%}\n",
+    ".separate .dots{stroke-width:9;opacity:.75}.separate .dots:hover{stroke-width:13;opacity:1}\n",
+    ".warnings li{border-left:4px solid var(--c1)}\n.wide.heats{align-items:start}\n",
+    "@media(min-width:641px){.named .legend{display:none}}\n",
     /* small screens, paper */
     "@media(max-width:640px){header,main,footer{padding-left:12px;padding-right:12px}\n",
     ".frame{padding-right:10px}.names{display:none}.samples li{grid-template-columns:1fr}}\n",

@@ -182,7 +182,7 @@ static void a_twin_is_found_by_its_config(void **state)
     assert_true(w->report.twins[2] == BT_REPORT_NONE);
     const char **keys;
     size_t count;
-    TEST_OK(bt_report_differences(&w->report, &keys, &count, &w->diag), w->diag);
+    TEST_OK(bt_report_differences(&w->report, true, &keys, &count, &w->diag), w->diag);
     assert_int_equal(count, 3);
     assert_string_equal(keys[0], "stage2.weights");
     assert_string_equal(keys[2], "stage2.optimizer.lr");
