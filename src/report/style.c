@@ -27,8 +27,8 @@ static const char *const style[] = {
     ".damage{border-left:3px solid var(--bad);padding:4px 12px;margin:14px 0}\n",
     /* figures */
     ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:1px;margin:22px 0 0;",
-    "background:var(--rule);border:1px solid var(--rule);border-radius:8px;overflow:hidden}\n",
-    ".figures div{background:var(--card);padding:12px 16px}\n",
+    "background:var(--card);border:1px solid var(--rule);border-radius:8px;overflow:hidden}\n",
+    ".figures div{box-shadow:0 0 0 1px var(--rule);padding:12px 16px}\n",
     ".figures dt{font-size:13px;color:var(--soft)}\n",
     ".figures dd{margin:0;font-size:22px;font-weight:600;line-height:1.3}\n",
     ".figures dd.note{font-size:12px;font-weight:400;line-height:1.4;margin-top:2px}\n",

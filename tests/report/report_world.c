@@ -37,6 +37,16 @@ const char *write_run(const char *folder, const char *name, const struct run_giv
     return path;
 }
 
+/* Nothing has flipped, and no activation was seen, before the first update. */
+static void write_telemetry(FILE *out, size_t step)
+{
+    fprintf(out, "{\"event\":\"telemetry\",\"stage\":\"stage2\",\"step\":%zu,\"lambda\":1.0,\"projections\":{", step);
+    for (size_t i = 0; i < 2; i++)
+        fprintf(out, "%s\"%s\":{\"weights\":64,\"zero\":[0.3,%.3f],\"flipped\":%s}", i ? "," : "",
+                i ? "down_proj" : "q_proj", 0.3 + 0.001 * (double)step, step ? "[0.01,0.02]" : "[null,null]");
+    fprintf(out, "},\"activations\":{\"o\":{\"absmax\":[%.2f,7.0]}}}\n", 5.0 + (double)step);
+}
+
 char *stage2_metrics(size_t updates)
 {
     char *text = NULL;
@@ -47,6 +57,7 @@ char *stage2_metrics(size_t updates)
             "{\"event\":\"start\",\"stage\":\"stage2\",\"step\":0,\"parameters\":1000,\"updates\":%zu,"
             "\"weights\":\"ternary\",\"activations\":\"int8\"}\n",
             updates);
+    write_telemetry(out, 0);
     for (size_t i = 1; i <= updates; i++) {
         const double lambda = i > updates / 2 ? 1.0 : 2.0 * (double)i / (double)updates;
         fprintf(out,
@@ -57,6 +68,8 @@ char *stage2_metrics(size_t updates)
         if (i % 10 == 0)
             fprintf(out, "{\"event\":\"eval\",\"stage\":\"stage2\",\"step\":%zu,\"loss\":%.6f,\"lambda\":%.4f}\n", i,
                     1.25 + 4.0 / (double)i, lambda);
+        if (i % 20 == 0)
+            write_telemetry(out, i);
     }
     assert_int_equal(fclose(out), 0);
     return text;
@@ -93,14 +106,33 @@ bool next_curve(const char **at, struct curve *curve)
     const char *promised = within(begin, end, "data-points=\""), *line = within(begin, end, "class=\"line\" d=\"");
     const char *dots = within(begin, end, "class=\"dots\" d=\"");
     assert_non_null(promised);
-    assert_non_null(line);
+    if (!line) /* dots alone, each a path of its own */
+        line = "";
+    else if (dots)
+        assert_int_equal(points_of(dots), points_of(line));
     size_t crosses = 0;
     for (const char *cross = begin; (cross = within(cross, end, "class=\"cross\""));)
         crosses++;
     curve->promised = strtoul(promised, NULL, 10);
-    if (dots)
-        assert_int_equal(points_of(dots), points_of(line));
     curve->drawn = points_of(line) + crosses;
+    for (const char *dot = begin; !*line && (dot = within(dot, end, "class=\"dots\" d=\""));)
+        curve->drawn += points_of(dot);
+    *at = end;
+    return true;
+}
+
+bool next_cells(const char **at, struct curve *cells)
+{
+    const char *begin = strstr(*at, "<svg class=\"cells\""), *end = begin ? strstr(begin, "</svg>") : NULL;
+    if (!begin)
+        return false;
+    assert_non_null(end);
+    const char *promised = within(begin, end, "data-points=\"");
+    assert_non_null(promised);
+    cells->promised = strtoul(promised, NULL, 10);
+    cells->drawn = 0;
+    for (const char *path = begin; (path = within(path, end, " d=\""));)
+        cells->drawn += points_of(path);
     *at = end;
     return true;
 }

@@ -11,7 +11,8 @@ struct run_given { /* what is written; absent where NULL or 0 */
 /* folder/name; the path is one of test_format's. */
 const char *write_run(const char *folder, const char *name, const struct run_given *given);
 
-/* A stage 2 of as many updates, a validation at every tenth, lambda full from the second half on. malloc. */
+/* A stage 2 of as many updates, a validation at every tenth, telemetry of two layers at every twentieth and before the
+ * first, lambda full from the second half on. malloc. */
 char *stage2_metrics(size_t updates);
 extern const char stage2_config[]; /* that goes with it */
 
@@ -28,5 +29,7 @@ struct curve {
 /* The next curve of a page from *at on, which moves behind it; false when there is none. Fails the test where dots and
  * line disagree. */
 bool next_curve(const char **at, struct curve *curve);
+/* The same for a group of a heat map: cells in place of points. */
+bool next_cells(const char **at, struct curve *cells);
 
 #endif
