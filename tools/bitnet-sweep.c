@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "options.h"
 #include "stop.h"
+#include "sweep/forecast.h"
 #include "sweep/sweep.h"
 #include "sweep/table.h"
 #include "sweep/work.h"
@@ -17,7 +18,7 @@ struct arguments {
     const char *config;
     struct bt_option_list sets;
     uint64_t index, jobs, threads;
-    bool list;
+    bool list, dry_run;
 };
 
 static void say(void *context, const char *sentence)
@@ -72,6 +73,64 @@ static enum bt_err print_list(const struct bt_sweep *sweep, struct bt_diag *diag
     return err;
 }
 
+static size_t jobs_of(const struct bt_sweep *sweep, const struct arguments *arguments)
+{
+    return arguments->jobs ? (size_t)arguments->jobs : (size_t)sweep->file->jobs;
+}
+
+static size_t threads_of(const struct bt_sweep *sweep, const struct arguments *arguments)
+{
+    const size_t threads = arguments->threads ? (size_t)arguments->threads : (size_t)sweep->file->threads;
+    return threads ? threads : (size_t)bt_cpu_count();
+}
+
+static void print_forecast_run(const struct bt_sweep *sweep, size_t i, const struct bt_forecast_run *run)
+{
+    char number[24] = "", memory[32] = "-", duration[32] = "-";
+    if (i < sweep->member_count)
+        snprintf(number, sizeof number, "%zu", i + 1);
+    if (!run->finished) {
+        bt_format_bytes(memory, sizeof memory, run->memory);
+        bt_format_duration(duration, sizeof duration, run->seconds);
+    }
+    printf("%5s  %9" PRId64 "  %9s  %11s  %s\n", number, run->updates, memory, duration, sweep->runs[i].name);
+}
+
+static void print_forecast(const struct bt_sweep *sweep, const struct bt_forecast *forecast, size_t jobs)
+{
+    char duration[32];
+    int64_t updates = 0;
+    size_t finished = 0;
+    printf("%5s  %9s  %9s  %11s  %s\n", "", "updates", "memory", "about", "run");
+    for (size_t i = 0; i < sweep->run_count; i++) {
+        print_forecast_run(sweep, i, &forecast->runs[i]);
+        updates += forecast->runs[i].updates;
+        finished += i < sweep->member_count && forecast->runs[i].finished;
+    }
+    bt_format_duration(duration, sizeof duration, forecast->seconds);
+    printf("\n%zu members, %zu of them finished; %zu runs that they share; %" PRId64 " updates left\n",
+           sweep->member_count, finished, sweep->run_count - sweep->member_count, updates);
+    printf("about %s with %zu at once, ", duration, jobs);
+    if (forecast->rate_runs)
+        printf("as fast as the %zu finished runs here were\n", forecast->rate_runs);
+    else
+        printf("guessed from the speed of a matrix product; better once a run is finished\n");
+}
+
+static enum bt_err dry_run(const struct bt_sweep *sweep, const struct arguments *arguments, bool quiet,
+                           struct bt_diag *diag)
+{
+    const size_t jobs = jobs_of(sweep, arguments);
+    const struct bt_observer observer = {.context = &quiet, .say = say};
+    struct bt_forecast forecast;
+    const enum bt_err err = bt_sweep_forecast(sweep, jobs, threads_of(sweep, arguments), &observer, &forecast, diag);
+    if (err)
+        return err;
+    print_forecast(sweep, &forecast, jobs);
+    bt_forecast_finish(&forecast);
+    return BT_OK;
+}
+
 static enum bt_err print_table(const struct bt_sweep *sweep, struct bt_diag *diag)
 {
     struct bt_sweep_table table = {0};
@@ -90,12 +149,11 @@ static enum bt_err print_table(const struct bt_sweep *sweep, struct bt_diag *dia
 static enum bt_err work(const struct bt_sweep *sweep, const struct arguments *arguments, bool quiet,
                         struct bt_diag *diag)
 {
-    const struct bt_sweep_file *file = sweep->file;
     struct bt_diag table_diag = {""};
     struct bt_sweep_work w = {.sweep = sweep,
                               .only = arguments->index ? (size_t)arguments->index - 1 : BT_SWEEP_NONE,
-                              .jobs = arguments->jobs ? (size_t)arguments->jobs : (size_t)file->jobs,
-                              .threads = arguments->threads ? (size_t)arguments->threads : (size_t)file->threads,
+                              .jobs = jobs_of(sweep, arguments),
+                              .threads = threads_of(sweep, arguments),
                               .context = &quiet,
                               .say = say,
                               .stop = stop_requested};
@@ -103,8 +161,6 @@ static enum bt_err work(const struct bt_sweep *sweep, const struct arguments *ar
     if (!trainer)
         return *diag->text ? BT_EINPUT : BT_ENOMEM;
     w.trainer = trainer;
-    if (!w.threads)
-        w.threads = (size_t)bt_cpu_count();
     bt_stop_install();
     const enum bt_err err = bt_sweep_work(&w, diag);
     bt_free(trainer);
@@ -138,7 +194,9 @@ static enum bt_err act(const struct bt_sweep *sweep, const struct arguments *arg
         return err;
     if (sweep->repeated && !quiet)
         fprintf(stderr, "%zu combinations are the same run as an earlier one\n", sweep->repeated);
-    return arguments->list ? print_list(sweep, diag) : work(sweep, arguments, quiet, diag);
+    if (arguments->list)
+        return print_list(sweep, diag);
+    return arguments->dry_run ? dry_run(sweep, arguments, quiet, diag) : work(sweep, arguments, quiet, diag);
 }
 
 static enum bt_err run(void *request, const struct bt_command_line *line, struct bt_diag *diag)
@@ -167,6 +225,8 @@ int main(int argc, char **argv)
         {"jobs", "N", BT_OPTION_NUMBER, &arguments.jobs, 1, "members at once, in place of the file's"},
         {"threads", "N", BT_OPTION_NUMBER, &arguments.threads, 1, "of all members together, in place of the file's"},
         {"index", "I", BT_OPTION_NUMBER, &arguments.index, 1, "run this member alone, counted from 1 as --list does"},
+        {"dry-run", NULL, BT_OPTION_FLAG, &arguments.dry_run, 0,
+         "check all members and their inputs, print updates and the time they may take, run nothing"},
         {"list", NULL, BT_OPTION_FLAG, &arguments.list, 0, "print the members and how far they are, run nothing"},
     };
     const struct bt_program program = {

@@ -21,11 +21,8 @@ const char *bt_sweep_status_name(enum bt_sweep_status status)
 bool bt_sweep_is_finished(const struct bt_sweep_run *run)
 {
     bool finished = true;
-    for (size_t i = 0; finished && i < run->config->stage_count; i++) {
-        char *model = bt_sprintf("%s/%s/model", run->path, bt_stage_name(run->config->stages[i]));
-        finished = model && bt_dir_exists(model);
-        bt_free(model);
-    }
+    for (size_t i = 0; finished && i < run->config->stage_count; i++)
+        finished = bt_dir_exists(run->models[i]);
     return finished;
 }
 

@@ -121,7 +121,12 @@ enum bt_err bt_sweep_name_run(const struct bt_sweep_layout *layout, struct bt_sw
     const char *folder = layout->sweep->folder;
     run->name = bt_sprintf("%s-%08" PRIx32, stem, (uint32_t)(run->hash >> 32));
     run->path = run->name ? bt_path_join(folder, run->name) : NULL;
-    if (!run->path || !place(run->config, run->name, folder) || !place(run->config->written, run->name, folder))
+    bool models = run->path;
+    for (size_t i = 0; models && i < run->config->stage_count; i++) {
+        run->models[i] = bt_sprintf("%s/%s/model", run->path, bt_stage_name(run->config->stages[i]));
+        models = run->models[i];
+    }
+    if (!models || !place(run->config, run->name, folder) || !place(run->config->written, run->name, folder))
         return bt_fail_nomem(layout->diag);
     return BT_OK;
 }
@@ -140,6 +145,8 @@ void bt_sweep_destroy(struct bt_sweep *sweep)
         if (run->values)
             bt_names_free(run->values, sweep->combinations.key_count);
         bt_train_config_destroy(run->config);
+        for (size_t stage = 0; stage < BT_STAGE_COUNT; stage++)
+            bt_free(run->models[stage]);
         bt_free(run->path);
         bt_free(run->name);
     }

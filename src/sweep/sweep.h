@@ -22,6 +22,7 @@
 
 struct bt_sweep_run {
     char *name, *path;              /* of the run folder */
+    char *models[BT_STAGE_COUNT];   /* (config->stage_count) where the finished model of each stage stands */
     struct bt_train_config *config; /* resolved, as the run will have it */
     uint64_t hash;                  /* of the config but for name, output_dir and compute.threads */
     char **values;                  /* (key_count) what varies, resolved; NULL where it says nothing about this run.

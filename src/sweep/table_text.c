@@ -128,6 +128,48 @@ static void add_members(struct bt_text_buf *out, const struct bt_sweep_table *ta
     bt_free(grid.cells);
 }
 
+/* ---- one line for all seeds ---- */
+
+static void put_spread(const struct bt_spread_line *line, struct cell *cells)
+{
+    snprintf(cells[0].text, sizeof cells[0].text, "%zu/%zu", line->finished, line->members);
+    put_loss(&cells[1], line->mean);
+    put_loss(&cells[2], line->deviation);
+    put_loss(&cells[3], line->least);
+    put_loss(&cells[4], line->most);
+    put_loss(&cells[5], line->best_mean);
+    put_loss(&cells[6], line->cost_mean);
+}
+
+static void add_spread(struct bt_text_buf *out, const struct bt_sweep_table *table)
+{
+    static const char *const names[NUMBERS] = {"seeds", "eval_loss", "deviation", "least", "most", "best", "cost"};
+    const struct bt_sweep *sweep = table->sweep;
+    const size_t keys = sweep->combinations.key_count, numbers = NUMBERS - !sweep->file->twins;
+    struct grid grid;
+    struct cell cells[NUMBERS];
+    if (!table->spread_count)
+        return;
+    out->failed = out->failed || !grid_make(&grid, table->spread_count + 1, keys, numbers);
+    if (out->failed)
+        return;
+    put_labels(sweep, &grid);
+    for (size_t i = 0; i < numbers; i++)
+        put(cell_at(&grid, 0, keys + i), names[i]);
+    for (size_t r = 0; r < table->spread_count; r++) {
+        const struct bt_spread_line *line = &table->spread[r];
+        put_values(sweep, line->run, &grid, r + 1);
+        for (size_t k = 0; k < keys; k++)
+            if (!strcmp(sweep->combinations.keys[k], "seed"))
+                put(cell_at(&grid, r + 1, k), line->run->is_twin ? "all (twin)" : "all");
+        put_spread(line, cells);
+        memcpy(cell_at(&grid, r + 1, keys), cells, numbers * sizeof *cells);
+    }
+    bt_text_add(out, "\n");
+    add_grid(out, &grid);
+    bt_free(grid.cells);
+}
+
 static void add_failures(struct bt_text_buf *out, const struct bt_sweep_table *table)
 {
     const char *before = "\n";
@@ -142,6 +184,7 @@ char *bt_sweep_table_text(const struct bt_sweep_table *table)
 {
     struct bt_text_buf out = {0};
     add_members(&out, table);
+    add_spread(&out, table);
     add_failures(&out, table);
     return bt_text_take(&out);
 }

@@ -109,11 +109,201 @@ static void test_only_the_table_is_left(void **state)
     expect_good();
 }
 
+/* ---- two at once ---- */
+
+/* Two sweeps on one folder: each of them runs some of the members, and both end with the whole table. */
+static void test_two_at_once(void **state)
+{
+    const char *const script = "\"$0\" --config sweep.yaml 2>first.txt >first.out & \"$0\" --config sweep.yaml "
+                               "2>second.txt >second.out; second=$?; wait $! && exit $second";
+    const char *const argv[] = {"/bin/sh", "-c", script, world.program, NULL};
+    (void)state;
+    test_output_free(&world.output);
+    test_run(&(struct test_program){.argv = argv, .directory = world.dir}, &world.output);
+    world_expect(&world, 0);
+    char *first = world_text(&world, "first.txt"), *second = world_text(&world, "second.txt");
+    size_t began = 0, runs;
+    char **names = sweep_runs(&world, "runs/twelve", &runs);
+    for (size_t i = 0; i < runs; i++) { /* each by one of the two */
+        const char *begins = test_format("%s: begins", names[i]);
+        assert_int_equal(!strstr(first, begins) + !strstr(second, begins), 1);
+        began += strstr(second, begins) != NULL;
+    }
+    assert_in_range(began, 1, runs - 1);
+    assert_non_null(strstr(test_format("%s%s", first, second), "is in use by process"));
+    bt_names_free(names, runs);
+    char *one = world_text(&world, "first.out"), *other = world_text(&world, "second.out");
+    assert_non_null(strstr(one, "calibrated"));
+    assert_string_equal(one, other);
+    free(one);
+    free(other);
+    free(first);
+    free(second);
+    expect_good();
+}
+
+/* ---- told to stop ---- */
+
+static int stop_when(void *context, double elapsed_s)
+{
+    struct killing *killing = context;
+    (void)elapsed_s;
+    if (killing->done || sweep_count_finished(&world, "runs/twelve") < killing->finished)
+        return 0;
+    killing->done = true;
+    return SIGINT;
+}
+
+static void test_stopped(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i <= 3; i++) {
+        struct killing stop = {.finished = 3 * i};
+        sweep_run(&world, stop_when, &stop, NULL);
+        world_expect(&world, 75);
+        assert_non_null(strstr(world.output.err, "members finished; the same command continues"));
+        assert_non_null(strstr(world.output.out, "pending"));
+    }
+    SWEEP_RUN(&world, "--quiet");
+    world_expect(&world, 0);
+    expect_good();
+}
+
+/* ---- what is shared ---- */
+
+/* A member is what the same config gives without a sweep. */
+static void test_a_member_is_an_ordinary_run(void **state)
+{
+    size_t count;
+    (void)state;
+    SWEEP_RUN(&world, "--quiet", "--index=3");
+    world_expect(&world, 0);
+    assert_int_equal(sweep_count_finished(&world, "runs/twelve"), 1);
+    char **names = sweep_runs(&world, "runs/twelve", &count);
+    const char *member = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(names[i], "shared-", 7) != 0)
+            member = names[i];
+    assert_non_null(member);
+    char *trainer = bt_path_parent(world.program);
+    const char *const argv[] = {test_format("%s/bitnet-train", trainer),
+                                "--quiet",
+                                "--config",
+                                test_format("runs/twelve/members/%s.yaml", member),
+                                "--set=name=alone",
+                                "--set=output_dir=runs",
+                                NULL};
+    test_output_free(&world.output);
+    test_run(&(struct test_program){.argv = argv, .directory = world.dir}, &world.output);
+    world_expect(&world, 0);
+    char *shared = world_records(&world, test_format("runs/twelve/%s", member), "train eval end");
+    char *alone = world_records(&world, "runs/alone", "train eval end");
+    assert_string_equal(shared, alone);
+    assert_string_equal(world_hash(&world, test_format("runs/twelve/%s/stage2/model/model.safetensors", member)),
+                        world_hash(&world, "runs/alone/stage2/model/model.safetensors"));
+    free(shared);
+    free(alone);
+    bt_free(trainer);
+    bt_names_free(names, count);
+}
+
+/* ---- members that fail, members that change ---- */
+
+static const char failing[] = "name: failing\n"
+                              "config: run.yaml\n"
+                              "set: {stages: [stage0], stage0.max_skipped_updates: 2}\n"
+                              "list:\n"
+                              "  - {stage0.optimizer.lr: 1e-3}\n"
+                              "  - {stage0.optimizer.lr: 1e29}\n"
+                              "  - {data.train.0.path: nowhere.bin}\n";
+
+static void test_failures(void **state)
+{
+    (void)state;
+    world_write(&world, "sweep.yaml", failing);
+    for (int i = 0; i < 2; i++) { /* the second start says the same */
+        SWEEP_RUN(&world, "--quiet", "--jobs=2");
+        world_expect(&world, 6);
+        assert_non_null(strstr(world.output.err, "bitnet-sweep: 2 of 3 members failed; the table says which"));
+        assert_non_null(strstr(world.output.out, "nowhere.bin"));
+        char *results = sweep_results(&world, "runs/failing");
+        assert_non_null(strstr(results, "\"status\":\"finished\""));
+        assert_non_null(strstr(results, "nowhere.bin: "));
+        free(results);
+    }
+    world_copy(&world, "train.bin", "nowhere.bin"); /* what was missing is there: it is tried again */
+    SWEEP_RUN(&world, "--quiet");
+    world_expect(&world, 6);
+    assert_non_null(strstr(world.output.err, "1 of 3 members failed"));
+    world_remove(&world, "nowhere.bin");
+    world_write(&world, "sweep.yaml", sweep_of_twelve);
+}
+
+static size_t count_runs(const char *folder)
+{
+    size_t count;
+    char **names = sweep_runs(&world, folder, &count);
+    bt_names_free(names, count);
+    return count;
+}
+
+static void test_a_changed_config_is_another_folder(void **state)
+{
+    (void)state;
+    SWEEP_RUN(&world, "--quiet", "--index=1");
+    world_expect(&world, 0);
+    const size_t before = count_runs("runs/twelve");
+    SWEEP_RUN(&world, "--quiet", "--index=1", "--set=stage2.max_steps=9");
+    world_expect(&world, 0);
+    assert_int_equal(count_runs("runs/twelve"), before + 1); /* what it shares with others is as it was */
+}
+
+/* ---- looking ---- */
+
+static void test_list_and_dry_run(void **state)
+{
+    (void)state;
+    SWEEP_RUN(&world, "--list");
+    world_expect(&world, 0);
+    assert_non_null(
+        strstr(world.output.out, "\n  12  pending      runs/twelve/lr=0.004,subln_init=calibrated,seed=2-"));
+    SWEEP_RUN(&world, "--dry-run");
+    world_expect(&world, 0);
+    /* 12 times 8 updates, and 6 for each of two seeds */
+    assert_non_null(
+        strstr(world.output.out, "12 members, 0 of them finished; 6 runs that they share; 108 updates left"));
+    assert_false(bt_file_exists(world_path(&world, "runs")));
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    SWEEP_RUN(&world, "--index=13");
+    world_expect(&world, 2);
+    assert_non_null(strstr(world.output.err, "--index: found 13, expected a member from 1 to 12"));
+    SWEEP_RUN(&world, "--set=stage2.optimizer.lr");
+    world_expect(&world, 2);
+    SWEEP_RUN(&world, "--set=stage2.max_stepz=9");
+    world_expect(&world, 2);
+    assert_non_null(strstr(world.output.err, "did you mean \"max_steps\"?"));
+    SWEEP_RUN(&world, "--set=model.config=nowhere.json", "--dry-run");
+    world_expect(&world, 3);
+    assert_non_null(strstr(world.output.err, "nowhere.json"));
+    assert_false(bt_file_exists(world_path(&world, "runs")));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_killed_five_times, clear),
         cmocka_unit_test(test_only_the_table_is_left),
+        cmocka_unit_test_setup(test_two_at_once, clear),
+        cmocka_unit_test_setup(test_stopped, clear),
+        cmocka_unit_test_setup(test_a_member_is_an_ordinary_run, clear),
+        cmocka_unit_test_setup(test_failures, clear),
+        cmocka_unit_test_setup(test_a_changed_config_is_another_folder, clear),
+        cmocka_unit_test_setup(test_list_and_dry_run, clear),
+        cmocka_unit_test_setup(test_refused, clear),
     };
     sweep_make(&world, argc, argv, sweep_of_twelve);
     const int failed = cmocka_run_group_tests(tests, setup, NULL);
