@@ -364,15 +364,14 @@ static enum bt_err get_alignment(const struct bt_gguf *file, uint32_t *ret_align
 /* Every tensor's data lies in the file; behind the last one there may be its padding, and nothing else. */
 static enum bt_err place_data(struct bt_gguf *file, const struct cursor *in, uint64_t alignment, struct bt_diag *diag)
 {
-    uint64_t at = (in->at + alignment - 1) / alignment * alignment, end = at;
+    uint64_t at = (in->at + alignment - 1) / alignment * alignment;
     for (size_t i = 0; i < file->tensor_count; i++) {
         struct bt_gguf_tensor *tensor = &file->tensors[i];
         if (at > in->size || tensor->bytes > in->size - at)
             return FAIL_TENSOR(diag, in->path, tensor, "its data would end at byte %" PRIu64 " of %zu",
                                at + tensor->bytes, in->size);
         tensor->data = in->data + at;
-        end = at + tensor->bytes;
-        at = (end + alignment - 1) / alignment * alignment;
+        at = (at + tensor->bytes + alignment - 1) / alignment * alignment;
     }
     if (in->size > at)
         return bt_fail(diag, BT_EINPUT, "%s: the tensors end at byte %" PRIu64 ", the file at %zu", in->path, at,
