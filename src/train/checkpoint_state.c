@@ -69,6 +69,13 @@ static const struct field {
     LATER(REAL, "telemetry_calmest_gate_proj", telemetry.calmest[4]),
     LATER(REAL, "telemetry_calmest_up_proj", telemetry.calmest[5]),
     LATER(REAL, "telemetry_calmest_down_proj", telemetry.calmest[6]),
+    LATER(INT, "telemetry_rising_q_proj", telemetry.rising[0]),
+    LATER(INT, "telemetry_rising_k_proj", telemetry.rising[1]),
+    LATER(INT, "telemetry_rising_v_proj", telemetry.rising[2]),
+    LATER(INT, "telemetry_rising_o_proj", telemetry.rising[3]),
+    LATER(INT, "telemetry_rising_gate_proj", telemetry.rising[4]),
+    LATER(INT, "telemetry_rising_up_proj", telemetry.rising[5]),
+    LATER(INT, "telemetry_rising_down_proj", telemetry.rising[6]),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 

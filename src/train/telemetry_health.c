@@ -6,7 +6,8 @@
 /* Normal weights have 31 % zeros and Laplace's 39 %: what lies far from both has lost that shape. */
 static const double zeros_low = 0.25, zeros_high = 0.45;
 /* Shares of flipped codes from record to record below this are calm, whatever the least one was. */
-static const double calm_flips = 0.001, flips_rise = 2.0;
+static const double calm_flips = 0.005, flips_rise = 2.0;
+static const int64_t rising_records = 3;
 static const double gradient_low = 1e-3;
 static const double scale_low = 0.1;
 
@@ -83,21 +84,23 @@ static bool gradient_left(const struct bt_telemetry *t, const struct bt_health_m
     return outside(warning, warning->value) > 0.0;
 }
 
-static bool flips_left(const struct bt_telemetry *t, const struct bt_health_moment *moment,
-                       const struct bt_telemetry_state *state, struct bt_warning *warning)
+static double flips_high(const struct bt_telemetry_state *state, size_t projection)
+{
+    return flips_rise * fmax(state->calmest[projection], calm_flips);
+}
+
+/* A single record with many flips is noise, above all where records are close together. */
+static bool flips_left(const struct bt_telemetry *t, const struct bt_telemetry_state *state, struct bt_warning *warning)
 {
     const struct sums own = sums_of(t, warning->projection, BT_PROJECTIONS);
-    const double calmest = state->calmest[warning->projection];
-    if (!moment->full_lambda || !moment->late || moment->span != state->flip_span || isnan(calmest))
-        return false;
-    warning->high = flips_rise * fmax(calmest, calm_flips);
+    warning->high = flips_high(state, warning->projection);
     warning->value = own.flipped / own.codes;
-    return outside(warning, warning->value) > 0.0;
+    return state->rising[warning->projection] >= rising_records;
 }
 
 /* Shares over another number of updates are not to be compared. */
-static void keep_calmest(const struct bt_telemetry *t, const struct bt_health_moment *moment,
-                         struct bt_telemetry_state *state)
+static void note_flips(const struct bt_telemetry *t, const struct bt_health_moment *moment,
+                       struct bt_telemetry_state *state)
 {
     if (!moment->full_lambda || !moment->span)
         return;
@@ -106,6 +109,8 @@ static void keep_calmest(const struct bt_telemetry *t, const struct bt_health_mo
         const double share = own.flipped / own.codes; /* NaN without codes */
         if (moment->span != state->flip_span)
             state->calmest[p] = NAN;
+        const bool many = moment->late && !isnan(state->calmest[p]) && share > flips_high(state, p);
+        state->rising[p] = many ? state->rising[p] + 1 : 0;
         if (!(state->calmest[p] <= share))
             state->calmest[p] = share;
     }
@@ -130,13 +135,14 @@ static bool has_left(const struct bt_telemetry *t, const struct bt_health_moment
     case BT_WARNING_KINDS:
         break;
     }
-    return flips_left(t, moment, state, warning);
+    return flips_left(t, state, warning);
 }
 
 size_t bt_telemetry_warnings(const struct bt_telemetry *t, const struct bt_health_moment *moment,
                              struct bt_telemetry_state *state, struct bt_warning list[BT_WARNINGS_MAX])
 {
     size_t count = 0;
+    note_flips(t, moment, state);
     for (unsigned i = 0; i < BT_WARNINGS_MAX; i++) {
         struct bt_warning *warning = &list[count];
         *warning = (struct bt_warning){.kind = (enum bt_warning_kind)(i / BT_PROJECTIONS),
@@ -148,7 +154,6 @@ size_t bt_telemetry_warnings(const struct bt_telemetry *t, const struct bt_healt
         state->warned |= UINT64_C(1) << i;
         count++;
     }
-    keep_calmest(t, moment, state);
     return count;
 }
 
@@ -161,8 +166,8 @@ void bt_warning_sentence(const struct bt_warning *w, char *text, size_t size)
                  100.0 * w->value, w->layer, 100.0 * w->low, 100.0 * w->high);
         return;
     case BT_WARN_FLIPS_RISING:
-        snprintf(text, size, "%s: %.2f %% of the codes flipped since the last record, healthy is less than %.2f %%",
-                 name, 100.0 * w->value, 100.0 * w->high);
+        snprintf(text, size, "%s: %.2f %% of the codes flipped since the last record, healthy is at most %.2f %%", name,
+                 100.0 * w->value, 100.0 * w->high);
         return;
     case BT_WARN_GRADIENT_VANISHED:
         snprintf(text, size, "%s: its gradients are %.1e of those of all projections, healthy is at least %.0e", name,

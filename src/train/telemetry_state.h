@@ -13,6 +13,7 @@ struct bt_telemetry_state {
     uint64_t warned;                /* bit kind * BT_PROJECTIONS + projection: has been said */
     int64_t flip_span;              /* updates between records that `calmest` is of */
     double calmest[BT_PROJECTIONS]; /* the smallest share of codes that flipped from record to record; NaN: none yet */
+    int64_t rising[BT_PROJECTIONS]; /* records in a row, up to the last, with many more than that */
 };
 
 #endif
