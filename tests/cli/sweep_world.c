@@ -62,25 +62,34 @@ size_t sweep_count_finished(const struct train_world *world, const char *folder)
     return finished;
 }
 
-char *sweep_results(const struct train_world *world, const char *folder)
+/* The record that the line holds, which moves on to the next one; NULL at the end of the text. */
+static json_t *next_record(const char **line)
 {
     struct bt_diag diag = {""};
+    json_t *record = NULL;
+    const char *end = strchr(*line, '\n');
+    if (!**line)
+        return NULL;
+    assert_non_null(end); /* no broken line */
+    TEST_OK(bt_json_parse(*line, (size_t)(end - *line), "a line", &record, &diag), diag);
+    *line = end + 1;
+    return record;
+}
+
+char *sweep_results(const struct train_world *world, const char *folder)
+{
     char *text = NULL;
     size_t size;
     char *lines = world_text(world, test_format("%s/results.jsonl", folder));
+    const char *line = lines;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    for (const char *line = lines, *end; *line; line = end + 1) {
-        json_t *record = NULL;
-        end = strchr(line, '\n');
-        assert_non_null(end);
-        TEST_OK(bt_json_parse(line, (size_t)(end - line), "results.jsonl", &record, &diag), diag);
+    for (json_t *record; (record = next_record(&line)); json_decref(record)) {
         assert_int_equal(json_object_del(record, "tokens_per_second"), 0);
         assert_int_equal(json_object_del(record, "seconds"), 0);
         char *rest = bt_json_text(record, 0);
         fprintf(out, "%s\n", rest);
         bt_free(rest);
-        json_decref(record);
     }
     assert_int_equal(fclose(out), 0);
     free(lines);
@@ -90,22 +99,16 @@ char *sweep_results(const struct train_world *world, const char *folder)
 /* "stage0:1 stage0:2 ... stage2:8": what the train records say. */
 static char *updates_of(const struct train_world *world, const char *run)
 {
-    struct bt_diag diag = {""};
     char *text = NULL;
     size_t size;
     char *lines = world_text(world, test_format("%s/metrics.jsonl", run));
+    const char *line = lines;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    for (const char *line = lines, *end; *line; line = end + 1) {
-        json_t *record = NULL;
-        end = strchr(line, '\n');
-        assert_non_null(end);
-        TEST_OK(bt_json_parse(line, (size_t)(end - line), "metrics.jsonl", &record, &diag), diag);
+    for (json_t *record; (record = next_record(&line)); json_decref(record))
         if (!strcmp(json_string_value(json_object_get(record, "event")), "train"))
             fprintf(out, "%s:%lld ", json_string_value(json_object_get(record, "stage")),
                     (long long)json_integer_value(json_object_get(record, "step")));
-        json_decref(record);
-    }
     assert_int_equal(fclose(out), 0);
     free(lines);
     return text;

@@ -142,6 +142,24 @@ static void strings_survive_writing_and_reading(void **state)
     }
 }
 
+static void trees_are_written_in_one_line(void **state)
+{
+    static const char text[] = "a: [1e-3, \"1\", ~, 'x: y', []]\n"
+                               "b:\n  c: {d: true}\n  \"e f\": plain\n"
+                               "g: {}\n";
+    struct bt_yaml yaml = {0};
+    struct bt_yaml_node *root;
+    struct bt_diag diag = {""};
+    struct bt_text_buf out = {0};
+    (void)state;
+    TEST_OK(bt_yaml_parse(&yaml, text, strlen(text), "x", true, &root, &diag), diag);
+    bt_yaml_write_node(&out, root);
+    char *written = bt_text_take(&out);
+    assert_string_equal(written, "{a: [1e-3, \"1\", null, \"x: y\", []], b: {c: {d: true}, \"e f\": plain}, g: {}}");
+    bt_free(written);
+    bt_yaml_finish(&yaml);
+}
+
 static void merge_keys_fill_in_what_is_missing(void **state)
 {
     static const char text[] =
@@ -263,6 +281,7 @@ int main(void)
         cmocka_unit_test(plain_text_has_a_type),
         cmocka_unit_test(reals_print_short_and_with_a_point),
         cmocka_unit_test(strings_survive_writing_and_reading),
+        cmocka_unit_test(trees_are_written_in_one_line),
         cmocka_unit_test(merge_keys_fill_in_what_is_missing),
         cmocka_unit_test(variables_are_expanded),
         cmocka_unit_test(nearest_names_are_found),

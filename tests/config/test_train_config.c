@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/key_table.h"
 #include "train_config_texts.h"
 
 /* The sentence with which `text` is refused. */
@@ -134,6 +135,37 @@ static void every_key_arrives(void **state)
     assert_true(c->checkpoint.keep_best);
     assert_int_equal(c->logging.log_interval, 1);
     assert_int_equal(c->compute.kernels, BT_KERNELS_AVX2);
+    bt_train_config_destroy(c);
+}
+
+static void values_are_found_by_their_path(void **state)
+{
+    static const struct {
+        const char *path, *value; /* NULL: there is no such key */
+    } cases[] = {
+        {"seed", "42"},
+        {"stage2.optimizer.lr", "0.0001"},
+        {"stage2.lambda_warmup", "{enabled: true, warmup_steps: 500, schedule: linear, min: 0.0, max: 1.0}"},
+        {"data.train.0.path", "data/train.bin"},
+        {"data.train.1.path", NULL},
+        {"data.train.x.path", NULL},
+        {"data.train.0", NULL},
+        {"stage3.losses.logits.weight", "null"},
+        {"stage2.optimizer.lr.x", NULL},
+        {"stage2.optimizers", NULL},
+        {"stage2.optim", NULL},
+        {"", NULL},
+    };
+    (void)state;
+    struct bt_train_config *c = parse(minimal, NULL, 0);
+    for (size_t i = 0; i < BT_ARRAY_LEN(cases); i++) {
+        struct bt_text_buf out = {0};
+        assert_int_equal(bt_key_print_at(&out, bt_config_keys, c, cases[i].path), cases[i].value != NULL);
+        char *text = bt_text_take(&out);
+        if (cases[i].value)
+            assert_string_equal(text, cases[i].value);
+        bt_free(text);
+    }
     bt_train_config_destroy(c);
 }
 
@@ -591,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_interface),
         cmocka_unit_test(every_key_arrives),
+        cmocka_unit_test(values_are_found_by_their_path),
         cmocka_unit_test(stages_take_their_own_keys),
         cmocka_unit_test(bad_lines_are_refused_with_their_place),
         cmocka_unit_test(bad_losses_are_refused),

@@ -98,6 +98,27 @@ static void a_holder_that_wrote_nothing_legible_is_still_a_holder(void **state)
     bt_lock_release(lock);
 }
 
+/* Whoever inherits the descriptor holds the lock as well. */
+static void a_child_can_hold_it_on(void **state)
+{
+    struct bt_lock *lock = NULL, *second = NULL;
+    struct bt_diag diag;
+    const char *path = in_dir(state, "lock");
+    TEST_OK(bt_lock_take(path, &lock, &diag), diag);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const int kept = dup(bt_lock_descriptor(lock));
+        pause();
+        _exit(kept);
+    }
+    bt_lock_release(lock);
+    ASSERT_FAILS(BT_EINPUT, "in use", bt_lock_take(path, &second, &diag));
+    end_holder(child);
+    TEST_OK(bt_lock_take(path, &second, &diag), diag);
+    bt_lock_release(second);
+}
+
 static enum bt_err take_and_release(void *context, struct bt_diag *diag)
 {
     struct bt_lock *lock = NULL;
@@ -135,6 +156,7 @@ int main(void)
         IN_DIR(a_released_lock_can_be_taken_again),
         IN_DIR(reading_the_file_does_not_lose_the_lock),
         IN_DIR(a_holder_that_wrote_nothing_legible_is_still_a_holder),
+        IN_DIR(a_child_can_hold_it_on),
         IN_DIR(whatever_fails_leaves_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

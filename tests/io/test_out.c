@@ -258,6 +258,44 @@ static void copies_are_whole(void **state)
     free(data);
 }
 
+static int link_error;
+
+static int fail_links(const char *op, const char *path)
+{
+    (void)path;
+    return strcmp(op, "link") ? 0 : link_error;
+}
+
+static ino_t inode(const char *path)
+{
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_ino;
+}
+
+static void links_are_copies_where_there_are_none(void **state)
+{
+    static const int none[] = {0, EXDEV, EPERM, EMLINK};
+    struct bt_diag diag;
+    const char *from = in_dir(state, "a"), *to = in_dir(state, "b");
+    test_write_file(from, "text", 4);
+    bt_io_hook = fail_links;
+    for (size_t i = 0; i < BT_ARRAY_LEN(none); i++) {
+        link_error = none[i];
+        TEST_OK(bt_file_link(from, to, &diag), diag);
+        assert_file_holds(to, "text", 4);
+        assert_int_equal(inode(from) == inode(to), !link_error);
+        TEST_OK(bt_dir_remove(to, &diag), diag);
+    }
+    link_error = ENOSPC;
+    ASSERT_FAILS(BT_EIO, "b: No space left", bt_file_link(from, to, &diag));
+    link_error = 0;
+    test_write_file(to, "other", 5);
+    ASSERT_FAILS(BT_EIO, "b: File exists", bt_file_link(from, to, &diag)); /* and not overwritten */
+    assert_file_holds(to, "other", 5);
+    bt_io_hook = NULL;
+}
+
 static void finished_folders_and_files_are_renamed(void **state)
 {
     struct bt_diag diag;
@@ -335,6 +373,7 @@ int main(void)
         IN_DIR(a_kill_leaves_old_or_new),
         IN_DIR(signals_do_not_disturb_a_write),
         IN_DIR(copies_are_whole),
+        IN_DIR(links_are_copies_where_there_are_none),
         IN_DIR(finished_folders_and_files_are_renamed),
         IN_DIR(a_failing_disk_fails_a_rename),
         IN_DIR(a_failing_disk_fails_a_removal),
