@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/file.h"
+#include "io/lock.h"
 
 static struct train_world world;
 static char *good; /* the results of a sweep that nothing happens to */
@@ -42,17 +45,35 @@ static void expect_good(void)
 /* ---- killed ---- */
 
 struct killing {
-    size_t finished;      /* when so many members are */
+    size_t finished;      /* when so many members are ... */
+    double after_s;       /* ... and so much later */
     bool members_as_well; /* and not only the sweep: a power cut */
+    double due_s;         /* 0: not yet */
     bool done;
 };
 
-/* The process that holds a lock. */
+static bool is_due(struct killing *killing, double elapsed_s)
+{
+    if (killing->done)
+        return false;
+    if (killing->due_s == 0.0 && sweep_count_finished(&world, "runs/twelve") >= killing->finished)
+        killing->due_s = elapsed_s + killing->after_s;
+    killing->done = killing->due_s > 0.0 && elapsed_s >= killing->due_s;
+    return killing->done;
+}
+
+/* The process that holds a run's lock: not one that once did, whose number may be another's by now. */
 static void kill_holder(const char *run)
 {
     const char *path = world_path(&world, test_format("runs/twelve/%s/lock", run));
+    struct bt_lock *lock = NULL;
+    bool busy = false;
     long pid = 0;
     if (!bt_file_exists(path))
+        return;
+    if (!bt_lock_try(path, &busy, &lock, NULL))
+        bt_lock_release(lock);
+    if (!busy)
         return;
     char *text = (char *)test_read_file(path, NULL);
     if (sscanf(text, "%ld", &pid) == 1 && pid > 1)
@@ -64,10 +85,8 @@ static int kill_when(void *context, double elapsed_s)
 {
     struct killing *killing = context;
     size_t count;
-    (void)elapsed_s;
-    if (killing->done || sweep_count_finished(&world, "runs/twelve") < killing->finished)
+    if (!is_due(killing, elapsed_s))
         return 0;
-    killing->done = true;
     if (killing->members_as_well) {
         char **names = sweep_runs(&world, "runs/twelve", &count);
         for (size_t i = 0; i < count; i++)
@@ -79,9 +98,12 @@ static int kill_when(void *context, double elapsed_s)
 
 static void test_killed_five_times(void **state)
 {
+    const unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
     (void)state;
+    print_message("seed %u\n", seed);
+    srand(seed);
     for (size_t i = 0; i < 5; i++) {
-        struct killing killing = {.finished = 2 * i + 1, .members_as_well = i % 2 == 1};
+        struct killing killing = {.finished = 2 * i, .after_s = 1e-3 * (rand() % 100), .members_as_well = i % 2 == 1};
         sweep_run(&world, kill_when, &killing, (const char *const[]){"--quiet", NULL});
         assert_int_equal(world.output.signal, SIGKILL);
     }
@@ -146,19 +168,14 @@ static void test_two_at_once(void **state)
 
 static int stop_when(void *context, double elapsed_s)
 {
-    struct killing *killing = context;
-    (void)elapsed_s;
-    if (killing->done || sweep_count_finished(&world, "runs/twelve") < killing->finished)
-        return 0;
-    killing->done = true;
-    return SIGINT;
+    return is_due(context, elapsed_s) ? SIGINT : 0;
 }
 
 static void test_stopped(void **state)
 {
     (void)state;
     for (size_t i = 1; i <= 3; i++) {
-        struct killing stop = {.finished = 3 * i};
+        struct killing stop = {.finished = 2 * i};
         sweep_run(&world, stop_when, &stop, NULL);
         world_expect(&world, 75);
         assert_non_null(strstr(world.output.err, "members finished; the same command continues"));
@@ -258,6 +275,66 @@ static void test_a_changed_config_is_another_folder(void **state)
     assert_int_equal(count_runs("runs/twelve"), before + 1); /* what it shares with others is as it was */
 }
 
+/* ---- as an array job ---- */
+
+static const char stub[] = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >>calls.txt\n";
+
+static void write_program(const char *name, const char *text)
+{
+    world_write(&world, name, text);
+    assert_int_equal(chmod(world_path(&world, name), 0755), 0);
+}
+
+/* Runs tools/sweep.slurm with the environment of such a job; Slurm itself is two programs that only note their call. */
+static void run_slurm(const char *const *job, int (*signal_now)(void *, double), void *context)
+{
+    static const char script[] = BT_SOURCE_DIR "/tools/sweep.slurm";
+    const char *const argv[] = {script, "--config", "sweep.yaml", NULL};
+    const char *env[8] = {test_format("BITNET_SWEEP=%s", world.program),
+                          test_format("PATH=%s:%s", world_path(&world, "bin"), getenv("PATH"))};
+    for (size_t i = 0; job[i]; i++)
+        env[2 + i] = job[i];
+    test_output_free(&world.output);
+    test_run(
+        &(struct test_program){
+            .argv = argv, .env = env, .directory = world.dir, .signal_now = signal_now, .context = context},
+        &world.output);
+}
+
+static int terminate_when(void *context, double elapsed_s)
+{
+    return is_due(context, elapsed_s) ? SIGTERM : 0;
+}
+
+static void test_array_job(void **state)
+{
+    const char *const task[] = {"SLURM_JOB_ID=9", "SLURM_ARRAY_JOB_ID=7", "SLURM_ARRAY_TASK_ID=4",
+                                "SLURM_CPUS_PER_TASK=2", NULL};
+    struct killing stop = {.after_s = 0.01};
+    (void)state;
+    assert_int_equal(mkdir(world_path(&world, "bin"), 0777), 0);
+    write_program("bin/sbatch", stub);
+    write_program("bin/scontrol", stub);
+    run_slurm((const char *const[]){"SLURM_JOB_ID", NULL}, NULL, NULL); /* by hand: it submits itself */
+    world_expect(&world, 0);
+    char *calls = world_text(&world, "calls.txt");
+    assert_string_equal(calls, "sbatch --array=1-12 " BT_SOURCE_DIR "/tools/sweep.slurm --config sweep.yaml\n");
+    free(calls);
+    run_slurm(task, NULL, NULL);
+    world_expect(&world, 0);
+    assert_int_equal(sweep_count_finished(&world, "runs/twelve"), 1);
+    world_remove(&world, "runs");
+    for (int code = 0; code != 75; stop = (struct killing){.after_s = stop.after_s + 0.02}) {
+        world_remove(&world, "calls.txt");
+        run_slurm(task, terminate_when, &stop);
+        code = world.output.exit_code;
+        assert_true(code == 75 || code == 143 || world.output.signal == SIGTERM); /* the sooner, the less was there */
+    }
+    calls = world_text(&world, "calls.txt");
+    assert_string_equal(calls, "scontrol requeue 7_4\n");
+    free(calls);
+}
+
 /* ---- looking ---- */
 
 static void test_list_and_dry_run(void **state)
@@ -302,6 +379,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_a_member_is_an_ordinary_run, clear),
         cmocka_unit_test_setup(test_failures, clear),
         cmocka_unit_test_setup(test_a_changed_config_is_another_folder, clear),
+        cmocka_unit_test_setup(test_array_job, clear),
         cmocka_unit_test_setup(test_list_and_dry_run, clear),
         cmocka_unit_test_setup(test_refused, clear),
     };
