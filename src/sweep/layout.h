@@ -28,6 +28,9 @@ void bt_sweep_row_sets(const struct bt_sweep_layout *layout, size_t row, struct 
 enum bt_err bt_sweep_config(const struct bt_sweep_layout *layout, const char *text, const struct bt_sweep_sets *sets,
                             struct bt_train_config **ret_config, uint64_t *ret_hash);
 
+/* Of the config as it is printed; false when memory is out. */
+bool bt_sweep_hash(const struct bt_train_config *config, uint64_t *ret_hash);
+
 /* Adds a run that takes over the config, also on failure; its number is the last one. */
 enum bt_err bt_sweep_add_run(struct bt_sweep_layout *layout, struct bt_train_config *config, uint64_t hash, size_t row);
 /* Gives it its name, "<stem>-<8 digits of the hash>", and its folder. */

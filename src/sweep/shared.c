@@ -9,8 +9,9 @@
 #include "config/text_buf.h"
 #include "sweep/layout.h"
 
-struct beginnings { /* (member_count, BT_STAGE_COUNT): of each member, the hash of its first 1, 2, ... stages */
-    uint64_t (*hash)[BT_STAGE_COUNT];
+struct beginnings {
+    uint64_t (*hash)[BT_STAGE_COUNT]; /* (member_count) of the first 1, 2, ... stages of each member */
+    uint64_t *shared;                 /* (BT_STAGE_COUNT * member_count) which of them a shared run is of, in order */
 };
 
 /* Stage 1 on a model folder draws nothing at random: calibration takes rows in the order of the files. */
@@ -56,17 +57,45 @@ static enum bt_err beginning(const struct bt_sweep_layout *layout, size_t member
     return err;
 }
 
+/* What the stage is told is as if it had not been said. */
+static void leave_out(struct bt_train_config *config, enum bt_stage_id stage)
+{
+    struct bt_cfg_train_stage *const sections[BT_STAGE_COUNT] = {[BT_STAGE0] = &config->stage0,
+                                                                 [BT_STAGE1_9] = &config->stage1_9,
+                                                                 [BT_STAGE2] = &config->stage2,
+                                                                 [BT_STAGE3] = &config->stage3};
+    if (sections[stage])
+        sections[stage]->present = false;
+    else
+        config->stage1 = (struct bt_cfg_stage1){0};
+}
+
+/* Tells the first stages of one member from those of another, as their configs would: cheaper than making those, and
+ * there may be thousands of members. */
+static bool hash_beginning(const struct bt_train_config *config, size_t stages, uint64_t *ret_hash)
+{
+    static char nowhere[] = "";
+    struct bt_train_config first = *config->written; /* what it points to stays the member's */
+    first.written = NULL;
+    first.name = first.output_dir = nowhere;
+    first.stage_count = stages;
+    for (int id = 0; id < BT_STAGE_COUNT; id++)
+        if (!is_among(config, stages, (enum bt_stage_id)id))
+            leave_out(&first, (enum bt_stage_id)id);
+    if (!needs_seed(config, stages))
+        first.seed = 0;
+    return bt_sweep_hash(&first, ret_hash);
+}
+
 static enum bt_err hash_all(const struct bt_sweep_layout *layout, struct beginnings *b)
 {
-    enum bt_err err = BT_OK;
-    for (size_t m = 0; !err && m < layout->sweep->member_count; m++)
-        for (size_t stages = 1; !err && stages < layout->sweep->runs[m].config->stage_count; stages++) {
-            struct bt_train_config *config;
-            err = beginning(layout, m, stages, &config, &b->hash[m][stages]);
-            if (!err)
-                bt_train_config_destroy(config);
-        }
-    return err;
+    for (size_t m = 0; m < layout->sweep->member_count; m++) {
+        const struct bt_train_config *config = layout->sweep->runs[m].config;
+        for (size_t stages = 1; stages < config->stage_count; stages++)
+            if (!hash_beginning(config, stages, &b->hash[m][stages]))
+                return bt_fail_nomem(layout->diag);
+    }
+    return BT_OK;
 }
 
 static size_t count_alike(const struct bt_sweep *sweep, const struct beginnings *b, uint64_t hash, size_t stages)
@@ -97,7 +126,7 @@ static enum bt_err shared_run(struct bt_sweep_layout *layout, const struct begin
     struct bt_train_config *config;
     uint64_t hash;
     for (size_t i = sweep->member_count; i < sweep->run_count; i++)
-        if (sweep->runs[i].hash == b->hash[member][stages]) {
+        if (b->shared[i - sweep->member_count] == b->hash[member][stages]) {
             *ret_index = i;
             return BT_OK;
         }
@@ -105,6 +134,7 @@ static enum bt_err shared_run(struct bt_sweep_layout *layout, const struct begin
     if (err || (err = bt_sweep_add_run(layout, config, hash, sweep->runs[member].row)))
         return err;
     *ret_index = sweep->run_count - 1;
+    b->shared[*ret_index - sweep->member_count] = b->hash[member][stages];
     sweep->runs[*ret_index].is_shared = true;
     return name_shared(layout, &sweep->runs[*ret_index]);
 }
@@ -130,10 +160,12 @@ static enum bt_err share_member(struct bt_sweep_layout *layout, const struct beg
 
 enum bt_err bt_sweep_share(struct bt_sweep_layout *layout)
 {
-    struct beginnings b = {bt_zalloc(layout->sweep->member_count, sizeof *b.hash)};
-    enum bt_err err = b.hash ? hash_all(layout, &b) : bt_fail_nomem(layout->diag);
-    for (size_t m = 0; !err && m < layout->sweep->member_count; m++)
+    const size_t members = layout->sweep->member_count;
+    struct beginnings b = {bt_zalloc(members, sizeof *b.hash), bt_zalloc(members, BT_STAGE_COUNT * sizeof *b.shared)};
+    enum bt_err err = b.hash && b.shared ? hash_all(layout, &b) : bt_fail_nomem(layout->diag);
+    for (size_t m = 0; !err && m < members; m++)
         err = share_member(layout, &b, m);
     bt_free(b.hash);
+    bt_free(b.shared);
     return err;
 }

@@ -45,8 +45,7 @@ void bt_sweep_row_sets(const struct bt_sweep_layout *layout, size_t row, struct 
             bt_sweep_sets_take(sets, bt_sprintf("%s=%s", c->keys[k], c->values[row * c->key_count + k]));
 }
 
-/* Everything that the run does, and nothing of where. */
-static bool hash_config(const struct bt_train_config *config, uint64_t *ret_hash)
+bool bt_sweep_hash(const struct bt_train_config *config, uint64_t *ret_hash)
 {
     char *text = bt_train_config_print(config);
     if (text)
@@ -75,7 +74,7 @@ enum bt_err bt_sweep_config(const struct bt_sweep_layout *layout, const char *te
     bt_free(all);
     if (err)
         return bt_fail(layout->diag, err, "%s: %s", file->what, why.text);
-    if (hash_config(*ret_config, ret_hash))
+    if (bt_sweep_hash(*ret_config, ret_hash))
         return BT_OK;
     bt_train_config_destroy(*ret_config);
     *ret_config = NULL;
