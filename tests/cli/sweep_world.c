@@ -76,42 +76,42 @@ static json_t *next_record(const char **line)
     return record;
 }
 
-char *sweep_results(const struct train_world *world, const char *folder)
+/* What `add` writes for each record of a file; free. */
+static char *collect(const struct train_world *world, const char *relative, void (*add)(FILE *out, json_t *record))
 {
     char *text = NULL;
     size_t size;
-    char *lines = world_text(world, test_format("%s/results.jsonl", folder));
+    char *lines = world_text(world, relative);
     const char *line = lines;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    for (json_t *record; (record = next_record(&line)); json_decref(record)) {
-        assert_int_equal(json_object_del(record, "tokens_per_second"), 0);
-        assert_int_equal(json_object_del(record, "seconds"), 0);
-        char *rest = bt_json_text(record, 0);
-        fprintf(out, "%s\n", rest);
-        bt_free(rest);
-    }
+    for (json_t *record; (record = next_record(&line)); json_decref(record))
+        add(out, record);
     assert_int_equal(fclose(out), 0);
     free(lines);
     return text;
 }
 
-/* "stage0:1 stage0:2 ... stage2:8": what the train records say. */
-static char *updates_of(const struct train_world *world, const char *run)
+static void add_result(FILE *out, json_t *record)
 {
-    char *text = NULL;
-    size_t size;
-    char *lines = world_text(world, test_format("%s/metrics.jsonl", run));
-    const char *line = lines;
-    FILE *out = open_memstream(&text, &size);
-    assert_non_null(out);
-    for (json_t *record; (record = next_record(&line)); json_decref(record))
-        if (!strcmp(json_string_value(json_object_get(record, "event")), "train"))
-            fprintf(out, "%s:%lld ", json_string_value(json_object_get(record, "stage")),
-                    (long long)json_integer_value(json_object_get(record, "step")));
-    assert_int_equal(fclose(out), 0);
-    free(lines);
-    return text;
+    assert_int_equal(json_object_del(record, "tokens_per_second"), 0);
+    assert_int_equal(json_object_del(record, "seconds"), 0);
+    char *rest = bt_json_text(record, 0);
+    fprintf(out, "%s\n", rest);
+    bt_free(rest);
+}
+
+char *sweep_results(const struct train_world *world, const char *folder)
+{
+    return collect(world, test_format("%s/results.jsonl", folder), add_result);
+}
+
+/* "stage0:1 stage0:2 ... stage2:8": what the train records say. */
+static void add_update(FILE *out, json_t *record)
+{
+    if (!strcmp(json_string_value(json_object_get(record, "event")), "train"))
+        fprintf(out, "%s:%lld ", json_string_value(json_object_get(record, "stage")),
+                (long long)json_integer_value(json_object_get(record, "step")));
 }
 
 void sweep_expect_each_update_once(const struct train_world *world, const char *folder)
@@ -121,7 +121,7 @@ void sweep_expect_each_update_once(const struct train_world *world, const char *
     size_t count;
     char **names = sweep_runs(world, folder, &count);
     for (size_t i = 0; i < count; i++) {
-        char *updates = updates_of(world, test_format("%s/%s", folder, names[i]));
+        char *updates = collect(world, test_format("%s/%s/metrics.jsonl", folder, names[i]), add_update);
         const bool shared = !strncmp(names[i], "shared-", 7);
         assert_string_equal(updates, test_format("%s%s", stage0, shared ? "" : stage2));
         free(updates);
