@@ -43,33 +43,56 @@ static enum bt_err read_note(const struct bt_sweep *sweep, const struct bt_sweep
     return err;
 }
 
-enum bt_err bt_sweep_note_failure(const struct bt_sweep *sweep, const struct bt_sweep_run *run, int exit_code,
-                                  const char *error, struct bt_diag *diag)
+static int64_t count_of(const json_t *note)
+{
+    return json_integer_value(json_object_get(note, "failures"));
+}
+
+static enum bt_err write_note(const struct bt_sweep *sweep, const struct bt_sweep_run *run, int64_t count,
+                              int exit_code, const char *error, struct bt_diag *diag)
 {
     char *path = bt_sweep_member_path(sweep, run, ".json");
-    json_t *note = json_pack("{s:i, s:s}", "exit_code", exit_code, "error", error);
+    json_t *note = json_pack("{s:I, s:i, s:o}", "failures", (json_int_t)count, "exit_code", exit_code, "error",
+                             error ? json_string(error) : json_null());
     const enum bt_err err = path && note ? bt_json_replace(path, note, diag) : bt_fail_nomem(diag);
     json_decref(note);
     bt_free(path);
     return err;
 }
 
-enum bt_err bt_sweep_forget_failure(const struct bt_sweep *sweep, const struct bt_sweep_run *run, struct bt_diag *diag)
+enum bt_err bt_sweep_note_failure(const struct bt_sweep *sweep, const struct bt_sweep_run *run, int exit_code,
+                                  const char *error, struct bt_diag *diag)
 {
-    char *path = bt_sweep_member_path(sweep, run, ".json");
-    const enum bt_err err = path ? bt_dir_remove(path, diag) : bt_fail_nomem(diag);
-    bt_free(path);
+    json_t *note;
+    enum bt_err err = read_note(sweep, run, &note, diag);
+    if (err)
+        return err;
+    err = write_note(sweep, run, count_of(note) + 1, exit_code, error, diag);
+    json_decref(note);
     return err;
 }
 
-bool bt_sweep_has_diverged(const struct bt_sweep *sweep, const struct bt_sweep_run *run)
+enum bt_err bt_sweep_forget_error(const struct bt_sweep *sweep, const struct bt_sweep_run *run, struct bt_diag *diag)
 {
-    json_t *note = NULL;
-    if (!bt_dir_exists(run->path) || read_note(sweep, run, &note, NULL))
-        return false;
-    const bool diverged = json_integer_value(json_object_get(note, "exit_code")) == bt_exit_code(BT_EDIVERGED);
+    json_t *note;
+    enum bt_err err = read_note(sweep, run, &note, diag);
+    if (err || !note)
+        return err;
+    err = write_note(sweep, run, count_of(note), 0, NULL, diag);
     json_decref(note);
-    return diverged;
+    return err;
+}
+
+struct bt_sweep_failures bt_sweep_failures(const struct bt_sweep *sweep, const struct bt_sweep_run *run)
+{
+    json_t *note;
+    if (read_note(sweep, run, &note, NULL))
+        return (struct bt_sweep_failures){0};
+    const json_int_t exit_code = json_integer_value(json_object_get(note, "exit_code"));
+    const struct bt_sweep_failures failures = {
+        .count = count_of(note), .diverged = exit_code == bt_exit_code(BT_EDIVERGED) && bt_dir_exists(run->path)};
+    json_decref(note);
+    return failures;
 }
 
 /* ---- numbers ---- */
@@ -139,13 +162,15 @@ static enum bt_err take_failure(const struct bt_sweep *sweep, const struct bt_sw
 {
     json_t *note = NULL;
     const enum bt_err err = read_note(sweep, run, &note, diag);
-    if (err || !note)
+    if (err)
         return err;
     const char *error = json_string_value(json_object_get(note, "error"));
-    o->status = BT_SWEEP_FAILED;
-    o->error = bt_strdup(error ? error : "");
+    if (error) {
+        o->status = BT_SWEEP_FAILED;
+        o->error = bt_strdup(error);
+    }
     json_decref(note);
-    return o->error ? BT_OK : bt_fail_nomem(diag);
+    return error && !o->error ? bt_fail_nomem(diag) : BT_OK;
 }
 
 enum bt_err bt_sweep_look(const struct bt_sweep *sweep, const struct bt_sweep_run *run, bool locks,

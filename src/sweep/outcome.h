@@ -31,11 +31,16 @@ enum bt_err bt_sweep_look(const struct bt_sweep *sweep, const struct bt_sweep_ru
                           struct bt_sweep_outcome *ret_outcome, struct bt_diag *diag);
 void bt_sweep_outcome_finish(struct bt_sweep_outcome *outcome); /* takes a zeroed one */
 
-/* Keeps how a start of the run failed, for the table of any later start; the next start of the run forgets it. */
+/* Keeps how a start of the run failed, for the table of any later start. The next start of the run forgets the error,
+ * but not how often that happened. */
 enum bt_err bt_sweep_note_failure(const struct bt_sweep *sweep, const struct bt_sweep_run *run, int exit_code,
                                   const char *error, struct bt_diag *diag);
-enum bt_err bt_sweep_forget_failure(const struct bt_sweep *sweep, const struct bt_sweep_run *run, struct bt_diag *diag);
-/* Did it diverge, so that another start would only do the same again? Not when its folder was removed since. */
-bool bt_sweep_has_diverged(const struct bt_sweep *sweep, const struct bt_sweep_run *run);
+enum bt_err bt_sweep_forget_error(const struct bt_sweep *sweep, const struct bt_sweep_run *run, struct bt_diag *diag);
+
+struct bt_sweep_failures {
+    int64_t count; /* starts that failed */
+    bool diverged; /* so that another start would only do the same again; false when its folder was removed since */
+};
+struct bt_sweep_failures bt_sweep_failures(const struct bt_sweep *sweep, const struct bt_sweep_run *run);
 
 #endif

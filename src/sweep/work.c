@@ -24,6 +24,7 @@ struct task { /* one for each run of the sweep */
     enum task_state state;
     bool busy;             /* waiting: another process has it ... */
     double look_again;     /* ... and may have let go of it by then */
+    int64_t failures;      /* of starts before this sweep's: one more, and another sweep has just tried it */
     struct bt_child child; /* running: */
     struct bt_lock *claim;
     size_t threads;
@@ -205,7 +206,7 @@ static enum bt_err prepare(struct worker *w, size_t i)
 {
     const struct bt_sweep_run *run = &w->sweep->runs[i];
     const bool begun = bt_file_exists(run->path);
-    enum bt_err err = bt_sweep_forget_failure(w->sweep, run, w->diag);
+    enum bt_err err = bt_sweep_forget_error(w->sweep, run, w->diag);
     if (!err && run->parent != BT_SWEEP_NONE && !begun)
         err = bt_sweep_take_over(run, &w->sweep->runs[run->parent], w->diag);
     char *config = bt_sweep_member_path(w->sweep, run, ".yaml");
@@ -224,18 +225,20 @@ static enum bt_err prepare(struct worker *w, size_t i)
     return err;
 }
 
-/* Another process may have finished it, or it may have diverged, since it was last looked at. */
+/* Has another process finished it, or failed at it, since it was last looked at? Or has it diverged? */
 static bool is_settled(struct worker *w, size_t i)
 {
     struct task *task = &w->tasks[i];
     const struct bt_sweep_run *run = &w->sweep->runs[i];
-    if (bt_sweep_is_finished(run))
+    if (bt_sweep_is_finished(run)) {
         task->state = TASK_FINISHED;
-    else if (bt_sweep_has_diverged(w->sweep, run))
+        return true;
+    }
+    const struct bt_sweep_failures failures = bt_sweep_failures(w->sweep, run);
+    const bool failed = failures.diverged || failures.count > task->failures;
+    if (failed)
         task->state = TASK_FAILED;
-    else
-        return false;
-    return true;
+    return failed;
 }
 
 static enum bt_err start(struct worker *w, size_t i, size_t threads)
@@ -435,6 +438,8 @@ enum bt_err bt_sweep_work(const struct bt_sweep_work *work, struct bt_diag *diag
     if (err)
         return err;
     w.tasks = bt_zalloc(work->sweep->run_count, sizeof *w.tasks);
+    for (size_t i = 0; w.tasks && i < work->sweep->run_count; i++)
+        w.tasks[i].failures = bt_sweep_failures(work->sweep, &work->sweep->runs[i]).count;
     err = w.tasks ? run_all(&w) : bt_fail_nomem(diag);
     if (!err)
         err = conclude(&w);

@@ -133,32 +133,49 @@ static void test_only_the_table_is_left(void **state)
 
 /* ---- two at once ---- */
 
-/* Two sweeps on one folder: each of them runs some of the members, and both end with the whole table. */
-static void test_two_at_once(void **state)
+/* Two sweeps on one folder at the same time; what they said is in first.txt and second.txt, tables in *.out. */
+static void run_two(int exit_code)
 {
     const char *const script = "\"$0\" --config sweep.yaml 2>first.txt >first.out & \"$0\" --config sweep.yaml "
-                               "2>second.txt >second.out; second=$?; wait $! && exit $second";
+                               "2>second.txt >second.out; second=$?; wait $!; test $? = $second && exit $second";
     const char *const argv[] = {"/bin/sh", "-c", script, world.program, NULL};
-    (void)state;
     test_output_free(&world.output);
     test_run(&(struct test_program){.argv = argv, .directory = world.dir}, &world.output);
-    world_expect(&world, 0);
+    world_expect(&world, exit_code);
+    char *one = world_text(&world, "first.out"), *other = world_text(&world, "second.out");
+    assert_non_null(strstr(one, "status"));
+    assert_string_equal(one, other);
+    free(one);
+    free(other);
+}
+
+static size_t count_begins(const char *text, const char *run)
+{
+    const char *words = test_format("%s: begins", run);
+    size_t count = 0;
+    while ((text = strstr(text, words))) {
+        count++;
+        text++;
+    }
+    return count;
+}
+
+/* Each of them runs some of the members, and both end with the whole table. */
+static void test_two_at_once(void **state)
+{
+    (void)state;
+    run_two(0);
     char *first = world_text(&world, "first.txt"), *second = world_text(&world, "second.txt");
     size_t began = 0, runs;
     char **names = sweep_runs(&world, "runs/twelve", &runs);
-    for (size_t i = 0; i < runs; i++) { /* each by one of the two */
-        const char *begins = test_format("%s: begins", names[i]);
-        assert_int_equal(!strstr(first, begins) + !strstr(second, begins), 1);
-        began += strstr(second, begins) != NULL;
+    for (size_t i = 0; i < runs; i++) {
+        const size_t by_second = count_begins(second, names[i]);
+        assert_int_equal(count_begins(first, names[i]) + by_second, 1);
+        began += by_second;
     }
     assert_in_range(began, 1, runs - 1);
     assert_non_null(strstr(test_format("%s%s", first, second), "is in use by process"));
     bt_names_free(names, runs);
-    char *one = world_text(&world, "first.out"), *other = world_text(&world, "second.out");
-    assert_non_null(strstr(one, "calibrated"));
-    assert_string_equal(one, other);
-    free(one);
-    free(other);
     free(first);
     free(second);
     expect_good();
@@ -228,7 +245,7 @@ static void test_a_member_is_an_ordinary_run(void **state)
 
 static const char failing[] = "name: failing\n"
                               "config: run.yaml\n"
-                              "set: {stages: [stage0], stage0.max_skipped_updates: 2}\n"
+                              "set: {stages: [stage0], stage0.max_steps: 200, stage0.max_skipped_updates: 2}\n"
                               "list:\n"
                               "  - {stage0.optimizer.lr: 1e-3}\n"
                               "  - {stage0.optimizer.lr: 1e29}\n"
@@ -238,7 +255,14 @@ static void test_failures(void **state)
 {
     (void)state;
     world_write(&world, "sweep.yaml", failing);
-    for (int i = 0; i < 2; i++) { /* the second start says the same */
+    run_two(6);
+    char *first = world_text(&world, "first.txt"), *second = world_text(&world, "second.txt");
+    const char *both = test_format("%s%s", first, second), *failed = strstr(both, ": failed: nowhere.bin");
+    assert_non_null(failed); /* by one of them, and not tried by the other as well */
+    assert_null(strstr(failed + 1, ": failed: nowhere.bin"));
+    free(first);
+    free(second);
+    for (int i = 0; i < 2; i++) { /* another start says the same */
         SWEEP_RUN(&world, "--quiet", "--jobs=2");
         world_expect(&world, 6);
         assert_non_null(strstr(world.output.err, "bitnet-sweep: 2 of 3 members failed; the table says which"));

@@ -98,12 +98,14 @@ static void test_divergence_is_kept_while_its_folder_is(void **state)
     const struct bt_sweep_run *run = &sweep->runs[3];
     (void)state;
     TEST_OK(bt_sweep_note_failure(sweep, run, 4, "it diverged", &diag), diag);
-    assert_false(bt_sweep_has_diverged(sweep, run));
+    assert_false(bt_sweep_failures(sweep, run).diverged);
     TEST_OK(bt_dir_make(run->path, &diag), diag);
-    assert_true(bt_sweep_has_diverged(sweep, run));
+    assert_true(bt_sweep_failures(sweep, run).diverged);
     TEST_OK(bt_sweep_note_failure(sweep, run, 5, "the disk is full", &diag), diag);
-    assert_false(bt_sweep_has_diverged(sweep, run));
-    TEST_OK(bt_sweep_forget_failure(sweep, run, &diag), diag);
+    assert_false(bt_sweep_failures(sweep, run).diverged);
+    TEST_OK(bt_sweep_forget_error(sweep, run, &diag), diag);
+    assert_int_equal(bt_sweep_failures(sweep, run).count, 2);
+    assert_int_equal(bt_sweep_failures(sweep, &sweep->runs[2]).count, 0);
     struct bt_sweep_outcome outcome;
     TEST_OK(bt_sweep_look(sweep, run, false, &outcome, &diag), diag);
     assert_int_equal(outcome.status, BT_SWEEP_INTERRUPTED);
