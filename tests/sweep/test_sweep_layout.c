@@ -1,6 +1,7 @@
 /* From a sweep's file and its base config to runs: their names, hashes, twins, and what they share. */
 #include "support.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -228,6 +229,28 @@ static void test_conversion_needs_no_seed(void **state)
     bt_sweep_destroy(sweep);
 }
 
+/* ---- what configs/sweeps has ---- */
+
+static void test_sweeps_to_start_from(void **state)
+{
+    glob_t found = {0};
+    (void)state;
+    assert_int_equal(chdir(BT_SOURCE_DIR), 0); /* where their base configs are */
+    assert_int_equal(glob("configs/sweeps/*.yaml", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct bt_diag diag = {""};
+        struct bt_sweep_file *file;
+        struct bt_sweep *sweep;
+        TEST_OK(bt_sweep_file_read(found.gl_pathv[i], &file, &diag), diag);
+        TEST_OK(bt_sweep_lay_out(file, NULL, 0, &sweep, &diag), diag);
+        assert_true(sweep->member_count > 1);
+        assert_int_equal(sweep->repeated, 0);
+        bt_sweep_destroy(sweep);
+    }
+    globfree(&found);
+    assert_int_equal(chdir(dir), 0);
+}
+
 /* ---- what is refused ---- */
 
 static void test_errors(void **state)
@@ -284,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_shared_stages),
         cmocka_unit_test(test_nothing_to_share),
         cmocka_unit_test(test_conversion_needs_no_seed),
+        cmocka_unit_test(test_sweeps_to_start_from),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_memory),
     };
