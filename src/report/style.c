@@ -62,7 +62,8 @@ static const char *const style[] = {
     ".legend li.thin::before{opacity:.6}\n",
     ".legend li.level::before{border-top:2px dotted var(--ink)}.legend b{font-weight:600}\n",
     /* heat maps: sixteen steps of viridis (Smith and van der Walt, matplotlib), from low to high */
-    ".heat .frame{padding:10px 10px 22px 76px}.cells path{fill:none;stroke-width:1}.cells .empty{stroke:var(--rule)}\n",
+    ".heat .frame{padding:10px 10px 22px 76px}.cells path{fill:none;stroke-width:1;shape-rendering:crispEdges}.cells "
+    ".empty{stroke:var(--rule)}\n",
     ".h0{stroke:#440154}.h1{stroke:#481a6c}.h2{stroke:#472f7d}.h3{stroke:#414487}\n",
     ".h4{stroke:#39568c}.h5{stroke:#31688e}.h6{stroke:#2a788e}.h7{stroke:#23888e}\n",
     ".h8{stroke:#1f988b}.h9{stroke:#22a884}.h10{stroke:#35b779}.h11{stroke:#54c568}\n",

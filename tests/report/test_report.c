@@ -2,9 +2,12 @@
 #include "report/report.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "report/effect.h"
 #include "report_world.h"
 
 struct world {
@@ -206,10 +209,80 @@ static void runs_of_one_name_go_by_their_paths(void **state)
     assert_string_equal(w->report.labels[2], "x");
 }
 
+/* ---- sweeps ---- */
+
+static const char sweep_row[] = "{\"name\":\"lr=3-00000003\",\"status\":\"failed\",\"error\":\"<no> memory\"}\n"
+                                "{\"name\":\"lr=1-0badcafe\",\"status\":\"finished\",\"error\":null}\n"
+                                "{\"name\":";
+
+/* Members with learning rates 1, 2 and 2, of losses 1.45, 1.45 and 5.45; one that is shared; one that never began. */
+static const char *write_sweep(const char *folder)
+{
+    static const char *const names[] = {"lr=1-0badcafe", "lr=2,seed=1-00000001", "lr=2,seed=2-00000002",
+                                        "shared-stage1-00000009"};
+    static char path[4096]; /* outlives what test_format remembers */
+    char *metrics = stage2_metrics(20);
+    snprintf(path, sizeof path, "%s/sweep", folder);
+    assert_int_equal(mkdir(path, 0777), 0);
+    assert_int_equal(mkdir(test_format("%s/members", path), 0777), 0);
+    for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
+        char *config = strdup(stage2_config), *records = strdup(metrics);
+        *strstr(config, "1}\n") = i ? '2' : '1';
+        if (i == 2)
+            memcpy(strstr(records, "\"step\":20,\"loss\":1.45"), "\"step\":20,\"loss\":5.45", 21);
+        write_run(path, names[i], &(struct run_given){.config = config, .metrics = records, .finished = i != 1});
+        test_write_file(test_format("%s/members/%s.yaml", path, names[i]), "", 0);
+        free(config);
+        free(records);
+    }
+    test_write_file(test_format("%s/members/lr=3-00000003.yaml", path), "", 0);
+    test_write_file(test_format("%s/members/%s.json", path, names[1]), "{\"error\":\"disk <full>\"}", 23);
+    test_write_file(test_format("%s/results.jsonl", path), sweep_row, strlen(sweep_row));
+    free(metrics);
+    return path;
+}
+
+static void a_sweep_stands_for_its_members(void **state)
+{
+    struct world *w = *state;
+    const char *path = write_sweep(w->folder);
+    TEST_OK(bt_report_read(&path, 1, &w->report, &w->diag), w->diag);
+    assert_int_equal(w->report.run_count, 3);
+    assert_string_equal(w->report.sweep, "sweep");
+    assert_string_equal(w->report.labels[0], "lr=1");
+    assert_string_equal(w->report.labels[1], "lr=2,seed=1");
+    assert_string_equal(w->report.runs[1].error, "disk <full>");
+    assert_null(w->report.runs[0].error);
+    assert_int_equal(json_array_size(w->report.pending), 1);
+    assert_true(bt_report_goes_on(&w->report));
+    char *page = bt_report_page(&w->report, "1", 0);
+    assert_non_null(strstr(page, "disk &lt;full&gt;"));
+    assert_non_null(strstr(page, "&lt;no&gt; memory"));
+    assert_non_null(strstr(page, "The effect of each key"));
+    bt_free(page);
+}
+
+static void the_effect_of_a_key_is_that_of_its_values(void **state)
+{
+    struct world *w = *state;
+    const char *path = write_sweep(w->folder);
+    struct bt_effect effect;
+    TEST_OK(bt_report_read(&path, 1, &w->report, &w->diag), w->diag);
+    TEST_OK(bt_effect_find(&w->report, "stage2.optimizer.lr", &effect, &w->diag), w->diag);
+    assert_int_equal(effect.count, 2);
+    assert_true(effect.numbers);
+    assert_true(effect.values[0].number == 0.001 && effect.values[1].number == 0.002);
+    assert_true(effect.values[0].runs == 1 && effect.values[0].median == 1.45);
+    assert_true(effect.values[1].runs == 2 && fabs(effect.values[1].median - 3.45) < 1e-12);
+    assert_true(effect.values[1].least == 1.45 && effect.values[1].most == 5.45);
+    assert_true(isnan(effect.values[1].cost));
+    bt_effect_finish(&effect);
+}
+
 /* ---- out of memory ---- */
 
 struct reading {
-    const char *paths[2];
+    const char *paths[3];
     struct bt_diag diag;
 };
 
@@ -217,7 +290,7 @@ static enum bt_err read_and_write(void *context)
 {
     struct reading *r = context;
     struct bt_report report;
-    enum bt_err err = bt_report_read(r->paths, 2, &report, &r->diag);
+    enum bt_err err = bt_report_read(r->paths, 3, &report, &r->diag);
     if (err)
         return err;
     char *page = bt_report_page(&report, "1", 0), *text = page ? bt_report_text(&report, true) : NULL;
@@ -232,11 +305,14 @@ static enum bt_err read_and_write(void *context)
 static void no_allocation_is_taken_for_granted(void **state)
 {
     struct world *w = *state;
-    char *metrics = stage2_metrics(10);
+    char *metrics = stage2_metrics(3);
     const struct run_given given = {
         .config = stage2_config, .metrics = metrics, .conversion = "{\"loss_before\":2.0,\"added\":[\"a\"]}"};
-    struct reading r = {.paths = {write_run(w->folder, "a", &given), write_run(w->folder, "b", &given)}};
+    struct reading r = {.paths = {strdup(write_run(w->folder, "a", &given)), strdup(write_run(w->folder, "b", &given)),
+                                  write_sweep(w->folder)}};
     test_every_allocation_fails(read_and_write, &r);
+    free((char *)(uintptr_t)r.paths[0]);
+    free((char *)(uintptr_t)r.paths[1]);
     free(metrics);
 }
 
@@ -252,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_files_are_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_twin_is_found_by_its_config, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_of_one_name_go_by_their_paths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_sweep_stands_for_its_members, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_effect_of_a_key_is_that_of_its_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_allocation_is_taken_for_granted, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
