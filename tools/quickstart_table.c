@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "io/json.h"
+#include "report/source.h"
 #include "train/model_folder.h"
 #include "train/progress.h"
 
@@ -28,30 +29,14 @@ static void print_row(const char *what, double loss, double source)
     printf("\n");
 }
 
-/* What the trainer predicts of the validation text: every token of every document with its separators but the first
- * BOS, which nothing stands in front of. */
-static double label_count(const json_t *shards)
-{
-    return NUMBER(shards, "totals", "tokens") - 1.0;
-}
-
-/* A loss that the report of the text gives per byte label, per label of the tokenizer: the same nats over fewer labels.
- */
-static double text_loss(const json_t *text, const json_t *shards, const char *key)
-{
-    return NUMBER(text, "validation", key) * NUMBER(text, "validation", "labels") / label_count(shards);
-}
-
 static void print_losses(const json_t *text, const json_t *shards, const json_t *summary)
 {
-    const double documents = NUMBER(text, "validation", "documents");
-    const double entropy = NUMBER(text, "entropy_nats_per_document") * documents / label_count(shards);
-    const double source = text_loss(text, shards, "source_nats_per_label");
-    const double trigram = text_loss(text, shards, "trigram_nats_per_label");
+    const struct bt_report_source best = bt_report_source_losses(text, shards);
+    const double source = best.source, trigram = best.trigram;
     const double real = NUMBER(summary, "stages", "stage0", "eval_loss");
     const double ternary = NUMBER(summary, "stages", "stage2", "eval_loss");
     printf("\n  %-44s %8s  %8s\n", "nats per predicted label", "loss", "- source");
-    print_row("entropy of the source", entropy, NAN);
+    print_row("entropy of the source", best.entropy, NAN);
     print_row("the source itself, on the validation text", source, source);
     print_row("byte trigram model", trigram, source);
     print_row("float model", real, source);
@@ -61,7 +46,7 @@ static void print_losses(const json_t *text, const json_t *shards, const json_t 
     printf("\n  the ternary model closes %.1f %% of the distance from trigram to source\n",
            100.0 * (trigram - ternary) / (trigram - source));
     printf("  a label is %.2f bytes of text on average; the trigram model predicts the same text byte by byte\n",
-           NUMBER(text, "validation", "bytes") / label_count(shards));
+           NUMBER(text, "validation", "bytes") / best.labels);
 }
 
 static void print_sizes(const struct bt_loaded_model *model)

@@ -21,6 +21,7 @@ struct bt_report_source bt_report_source_losses(const json_t *text, const json_t
     const double labels = part(shards, "totals", "tokens") - 1.0;
     const double share = part(text, "validation", "labels") / labels; /* byte labels on a label of the tokenizer */
     struct bt_report_source s = {
+        .labels = labels,
         .entropy = part(text, NULL, "entropy_nats_per_document") * part(text, "validation", "documents") / labels,
         .source = part(text, "validation", "source_nats_per_label") * share,
         .trigram = part(text, "validation", "trigram_nats_per_label") * share,

@@ -13,6 +13,7 @@
 
 struct bt_report_source { /* zeroed: nothing is known */
     bool known;
+    double labels;  /* of the validation text */
     double entropy; /* of the grammar */
     double source;  /* of the grammar itself, on the validation text */
     double trigram; /* of a byte trigram model, on the validation text */
