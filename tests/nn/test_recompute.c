@@ -57,6 +57,7 @@ static void compare(struct nn_world *world, const struct nn_quantisation *q, con
     free(gradients);
 }
 
+/* Every quantisation on the best products of the machine; full quantisation and none on all others. */
 static void compare_case(const struct nn_case *c, enum nn_layout layout)
 {
     static const struct nn_quantisation plain = {false, false, 0.0f}, full = {true, true, 1.0f};
@@ -64,11 +65,11 @@ static void compare_case(const struct nn_case *c, enum nn_layout layout)
     const size_t count = nn_computes(computes);
     struct nn_world world;
     nn_world_init(&world, &c->shape, c->rows, c->seq, layout, 1);
+    for (size_t k = 0; k < nn_quantised_count; k++)
+        compare(&world, &nn_quantised[k], c->name);
     for (size_t i = 0; i < count; i++) {
         world.compute = computes[i];
         compare(&world, &plain, c->name);
-        for (size_t k = 0; k < nn_quantised_count; k++)
-            compare(&world, &nn_quantised[k], c->name);
         world.compute.int16_gradient = world.compute.int8_forward;
         compare(&world, &full, c->name);
     }
