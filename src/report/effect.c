@@ -43,7 +43,8 @@ static size_t place_of(const struct bt_effect *e, const char *text)
 
 static bool takes_part(const struct bt_report *report, size_t run)
 {
-    return report->runs[run].config.count && isfinite(bt_report_loss(report, run)) && !bt_report_is_twin(report, run);
+    return report->runs[run].config.count && isfinite(bt_report_end_loss(report, run)) &&
+           !bt_report_is_twin(report, run);
 }
 
 static int compare(const void *a, const void *b)
@@ -59,12 +60,12 @@ static void sum_up_value(const struct bt_report *report, struct bt_effect *e, si
     double cost = 0.0;
     size_t with_twin = 0;
     for (size_t r = 0; r < report->run_count; r++) {
-        const double loss = bt_report_loss(report, r), twin = bt_report_loss(report, report->twins[r]);
+        const double above = bt_report_cost(report, r);
         if (e->value_of[r] != i)
             continue;
-        losses[v->runs++] = loss;
-        if (isfinite(twin)) {
-            cost += loss - twin;
+        losses[v->runs++] = bt_report_end_loss(report, r);
+        if (isfinite(above)) {
+            cost += above;
             with_twin++;
         }
     }

@@ -39,7 +39,7 @@ static bool prepare(struct drawing *d, const struct bt_report *report, const str
     for (size_t r = 0; r < report->run_count; r++)
         if (e->value_of[r] != BT_REPORT_NONE) {
             d->x[d->runs] = place_of(e, e->value_of[r], axis);
-            d->y[d->runs] = bt_report_loss(report, r);
+            d->y[d->runs] = bt_report_end_loss(report, r);
             d->names[d->runs++] = report->labels[r];
         }
     for (size_t i = 0; i < e->count; i++) {
@@ -135,7 +135,7 @@ void bt_page_effects(struct bt_text_buf *out, const struct bt_report *report)
     const char **keys;
     size_t count, runs = 0;
     for (size_t r = 0; r < report->run_count; r++)
-        runs += isfinite(bt_report_loss(report, r)) && !bt_report_is_twin(report, r);
+        runs += isfinite(bt_report_end_loss(report, r)) && !bt_report_is_twin(report, r);
     if (runs < RUNS_LEAST)
         return;
     if (bt_report_differences(report, false, &keys, &count, NULL)) {

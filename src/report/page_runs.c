@@ -15,16 +15,18 @@ struct run_table {
     size_t *order;     /* (run_count) */
     const char **keys; /* columns */
     size_t key_count;
+    bool sources, twins; /* known of any run: columns */
 };
 
 /* ---- what is shown ---- */
 
-/* By loss, as the table of a sweep is; runs without one come last. */
+/* By loss, as the table of a sweep is; runs that are not finished come last. */
 static void sort_by_loss(struct run_table *t)
 {
     for (size_t i = 1; i < t->report->run_count; i++)
         for (size_t k = i; k > 0; k--) {
-            const double a = bt_report_loss(t->report, t->order[k - 1]), b = bt_report_loss(t->report, t->order[k]);
+            const double a = bt_report_end_loss(t->report, t->order[k - 1]);
+            const double b = bt_report_end_loss(t->report, t->order[k]);
             if (!isfinite(b) || a <= b)
                 break;
             const size_t swap = t->order[k];
@@ -38,6 +40,19 @@ bool bt_page_keys_in_table(const struct bt_report *report, size_t key_count)
     return report->run_count >= RUNS_MANY && key_count <= KEYS_MOST;
 }
 
+static void find_columns(struct run_table *t)
+{
+    for (size_t i = 0; i < t->report->run_count; i++) {
+        t->sources |= t->report->runs[i].source.known;
+        t->twins |= t->report->twins[i] != BT_REPORT_NONE;
+    }
+}
+
+static size_t loss_columns(const struct run_table *t)
+{
+    return 2 + (size_t)t->sources + (size_t)t->twins;
+}
+
 static bool prepare(struct run_table *t)
 {
     t->order = bt_alloc(t->report->run_count * sizeof *t->order);
@@ -47,6 +62,7 @@ static bool prepare(struct run_table *t)
     }
     for (size_t i = 0; i < t->report->run_count; i++)
         t->order[i] = i;
+    find_columns(t);
     if (t->report->sweep)
         sort_by_loss(t);
     if (!bt_page_keys_in_table(t->report, t->key_count))
@@ -68,11 +84,11 @@ static const char *short_key(const struct run_table *t, size_t k)
 
 /* ---- cells ---- */
 
-static void write_gap(struct bt_text_buf *out, double loss, double other)
+static void write_gap(struct bt_text_buf *out, double gap)
 {
     bt_text_add(out, "<td>");
-    if (isfinite(loss - other))
-        bt_text_add(out, "%+.4f", loss - other);
+    if (isfinite(gap))
+        bt_text_add(out, "%+.4f", gap);
     bt_text_add(out, "</td>");
 }
 
@@ -107,13 +123,15 @@ static void write_losses(const struct run_table *t, size_t i, enum bt_stage_id l
     const struct bt_report_run *run = &t->report->runs[i];
     double step;
     const double final = bt_report_loss(t->report, i), best = bt_report_best_loss(run, last, &step);
-    bt_text_add(t->out, "<td><b>");
+    bt_text_add(t->out, "<td%s>", run->state == BT_REPORT_FINISHED ? "" : " class=\"so-far\"");
     bt_html_fixed(t->out, final, 4);
-    bt_text_add(t->out, "</b></td><td>");
+    bt_text_add(t->out, "</td><td>");
     bt_html_fixed(t->out, best, 4);
     bt_text_add(t->out, "</td>");
-    write_gap(t->out, final, run->source.known ? run->source.source : NAN);
-    write_gap(t->out, final, bt_report_loss(t->report, t->report->twins[i]));
+    if (t->sources)
+        write_gap(t->out, run->source.known ? final - run->source.source : NAN);
+    if (t->twins)
+        write_gap(t->out, bt_report_cost(t->report, i));
 }
 
 static void write_progress(const struct run_table *t, size_t i, enum bt_stage_id last)
@@ -145,7 +163,7 @@ static void write_row(const struct run_table *t, size_t i)
     if (begun)
         write_losses(t, i, last);
     else
-        bt_text_add(t->out, "<td colspan=\"4\"></td>");
+        bt_text_add(t->out, "<td colspan=\"%zu\"></td>", loss_columns(t));
     write_keys(t, &run->config);
     write_state(t->out, failed ? "failed" : bt_report_state_name(run->state));
     if (begun) {
@@ -165,7 +183,7 @@ static void write_pending(const struct run_table *t, const json_t *row)
     const char *status = json_string_value(json_object_get(row, "status"));
     bt_text_add(t->out, "<tr><th scope=\"row\">");
     bt_html_text(t->out, json_string_value(json_object_get(row, "name")));
-    bt_text_add(t->out, "</th><td colspan=\"%zu\"></td>", 4 + t->key_count);
+    bt_text_add(t->out, "</th><td colspan=\"%zu\"></td>", loss_columns(t) + t->key_count);
     write_state(t->out, status ? status : "pending");
     bt_text_add(t->out, "<td colspan=\"5\"></td><td class=\"left\">");
     bt_html_text(t->out, json_string_value(json_object_get(row, "error")));
@@ -174,8 +192,8 @@ static void write_pending(const struct run_table *t, const json_t *row)
 
 static void write_head(const struct run_table *t)
 {
-    bt_text_add(t->out,
-                "<thead><tr><th>run</th><th>final loss</th><th>best</th><th>above source</th><th>above twin</th>");
+    bt_text_add(t->out, "<thead><tr><th>run</th><th>final loss</th><th>best</th>%s%s",
+                t->sources ? "<th>above source</th>" : "", t->twins ? "<th>above twin</th>" : "");
     for (size_t k = 0; k < t->key_count; k++) {
         bt_text_add(t->out, "<th title=\"");
         bt_html_text(t->out, t->keys[k]);
@@ -197,9 +215,12 @@ void bt_page_runs(struct bt_text_buf *out, const struct bt_report *report)
             write_row(&t, t.order[i]);
         for (size_t i = 0; i < json_array_size(report->pending); i++)
             write_pending(&t, json_array_get(report->pending, i));
-        bt_text_add(out, "</tbody></table></div><p class=\"note\">Final and best loss: validation of the last stage at "
-                         "full lambda, in nats per label. Above twin: what the ternary weights and int8 activations "
-                         "cost, against the same run in float.</p></section>\n");
+        bt_text_add(out,
+                    "</tbody></table></div><p class=\"note\">Final and best loss: validation of the last stage at "
+                    "full lambda, in nats per label; pale: so far, of a run that is not finished.%s</p></section>\n",
+                    t.twins ? " Above twin: what the ternary weights and int8 activations cost, against the same run "
+                              "in float, once both are finished."
+                            : "");
     }
     bt_free(t.order);
     bt_free(t.keys);

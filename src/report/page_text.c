@@ -77,14 +77,33 @@ static void write_names(struct bt_text_buf *out, const char *what, const json_t 
     bt_text_add(out, "</pre></details>");
 }
 
+/* Members of a sweep share conversions: each is shown once. */
+static bool has_earlier(const struct bt_report *report, size_t run)
+{
+    for (size_t i = 0; i < run; i++)
+        if (json_equal(report->runs[i].conversion, report->runs[run].conversion))
+            return true;
+    return false;
+}
+
+static void write_alike(struct bt_text_buf *out, const struct bt_report *report, size_t run)
+{
+    size_t count = 0;
+    for (size_t i = run + 1; i < report->run_count; i++)
+        count += json_equal(report->runs[i].conversion, report->runs[run].conversion);
+    if (count)
+        bt_text_add(out, " <small>and %zu more with the same</small>", count);
+}
+
 void bt_page_conversion(struct bt_text_buf *out, const struct bt_report *report, size_t run)
 {
     const json_t *c = report->runs[run].conversion;
     const double before = number(c, "loss_before");
-    if (!json_is_object(c))
+    if (!json_is_object(c) || has_earlier(report, run))
         return;
     bt_text_add(out, "<section><h2>Conversion");
     write_of(out, report, run);
+    write_alike(out, report, run);
     bt_text_add(out, "</h2>");
     if (json_is_true(json_object_get(c, "passed_through")))
         bt_text_add(out, "<p>The model was a BitNet model already; nothing was changed.</p>");

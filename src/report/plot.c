@@ -97,10 +97,19 @@ bool bt_plot_spans(const struct bt_plot *plot, double times)
     return extent.low > 0.0 && extent.high > times * extent.low;
 }
 
+/* Of dots alone there is nothing to see that the table does not say. */
+static bool has_line_from(const struct bt_plot *plot, double from)
+{
+    for (size_t c = 0; c < plot->curve_count; c++)
+        if (plot->curves[c].count > 1 && plot->curves[c].x[plot->curves[c].count - 2] >= from)
+            return true;
+    return false;
+}
+
 bool bt_plot_wants_close_up(const struct bt_plot *plot)
 {
     const struct bt_scale whole = y_scale(plot, -INFINITY), close = y_scale(plot, close_up_from(plot));
-    return close.high - close.low < 0.5 * (whole.high - whole.low);
+    return has_line_from(plot, close_up_from(plot)) && close.high - close.low < 0.5 * (whole.high - whole.low);
 }
 
 static double across(const struct frame *f, double x)

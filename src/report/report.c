@@ -275,6 +275,17 @@ double bt_report_loss(const struct bt_report *report, size_t run)
     return last < BT_STAGE_COUNT ? bt_report_final_loss(&report->runs[run], last) : NAN;
 }
 
+double bt_report_end_loss(const struct bt_report *report, size_t run)
+{
+    const bool ended = run != BT_REPORT_NONE && report->runs[run].state == BT_REPORT_FINISHED;
+    return ended ? bt_report_loss(report, run) : NAN;
+}
+
+double bt_report_cost(const struct bt_report *report, size_t run)
+{
+    return bt_report_end_loss(report, run) - bt_report_end_loss(report, report->twins[run]);
+}
+
 bool bt_report_is_twin(const struct bt_report *report, size_t run)
 {
     for (size_t i = 0; i < report->run_count; i++)

@@ -26,8 +26,12 @@ bool bt_report_goes_on(const struct bt_report *report); /* a run is not finished
 
 /* The source of the validation text, where all runs that know one know the same; else not known. */
 struct bt_report_source bt_report_source(const struct bt_report *report);
-/* The final loss of a run's last stage; NaN, also for BT_REPORT_NONE. */
+/* The last full loss of a run's last stage, so far; NaN where there is none, also for BT_REPORT_NONE. */
 double bt_report_loss(const struct bt_report *report, size_t run);
+/* That of a run that is finished, which can be compared with others; else NaN. */
+double bt_report_end_loss(const struct bt_report *report, size_t run);
+/* How far it is above that of the float twin; NaN unless both are finished. */
+double bt_report_cost(const struct bt_report *report, size_t run);
 /* Is it the float twin of another one? */
 bool bt_report_is_twin(const struct bt_report *report, size_t run);
 /* All stages of a run: seconds of training, and warnings. */

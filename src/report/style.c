@@ -34,7 +34,7 @@ static const char *const style[] = {
     ".figures dd.note{font-size:12px;font-weight:400;line-height:1.4;margin-top:2px}\n",
     /* plots */
     ".wide{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:18px}\n",
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,255px),1fr));gap:18px;margin-top:18px}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,235px),1fr));gap:18px;margin-top:18px}"
     "\n",
     ".stack{display:grid;grid-template-columns:minmax(0,1fr);gap:18px}\n",
     "figure.plot{margin:0;min-width:0;background:var(--card);border:1px solid var(--rule);border-radius:8px;",
@@ -76,6 +76,7 @@ static const char *const style[] = {
     "table{border-collapse:collapse;font-size:14px}\n",
     "th,td{padding:6px 14px;text-align:right;white-space:nowrap;font-weight:400}\n",
     "th:first-child,.left{text-align:left}\n",
+    "td.so-far{color:var(--soft)}#runs td:nth-child(2):not(.so-far){font-weight:600}\n",
     "thead th{background:var(--head);color:var(--soft);font-size:13px}\n",
     "tbody tr+tr>*{border-top:1px solid var(--rule)}\n",
     /* text */
@@ -89,7 +90,8 @@ static const char *const style[] = {
     ".samples div{font-size:13px;color:var(--soft)}.samples b{color:var(--ink)}\n",
     ".samples p{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}\n",
     ".state.failed{color:var(--bad)}\n",
-    ".effect{display:grid;gap:10px;align-content:start;min-width:0}.effect .scroll{width:100%}\n",
+    ".effect{display:grid;gap:10px;align-content:start;min-width:0}.effect .scroll{width:100%}.effect "
+    "table{width:100%}\n",
     ".separate .dots{stroke-width:9;opacity:.75}.separate .dots:hover{stroke-width:13;opacity:1}\n",
     ".warnings li{border-left:4px solid var(--c1)}\n.wide.heats{align-items:start}\n",
     "@media(min-width:641px){.named .legend{display:none}}\n",

@@ -70,9 +70,7 @@ static void add_row(struct bt_text_buf *out, const struct bt_report *report, siz
     add_loss(out, final);
     add_loss(out, best);
     add_loss(out, run->source.known ? final - run->source.source : NAN);
-    add_loss(out, report->twins[i] == BT_REPORT_NONE
-                      ? NAN
-                      : final - bt_report_final_loss(&report->runs[report->twins[i]], last));
+    add_loss(out, bt_report_cost(report, i));
     bt_text_add(out, "  %8s  %10s\n", rate, time);
 }
 

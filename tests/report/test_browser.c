@@ -68,20 +68,22 @@ static void a_page_of_many_runs_is_whole_in_a_browser(void **state)
 {
     const char *browser = find_browser();
     char *folder = test_make_dir(), *metrics = stage2_metrics(40);
-    const char *paths[6];
+    char *paths[6];
     struct browser_page seen;
     (void)browser;
     (void)state;
     for (size_t i = 0; i < BT_ARRAY_LEN(paths); i++) {
         char *config = strdup(stage2_config);
         *strstr(config, "1}\n") = (char)('1' + i / 2);
-        paths[i] =
-            write_run(folder, test_format("<run %zu>", i), &(struct run_given){.config = config, .metrics = metrics});
+        paths[i] = strdup(write_run(folder, test_format("<run %zu>", i),
+                                    &(struct run_given){.config = config, .metrics = metrics, .finished = true}));
         free(config);
     }
-    check_page(folder, paths, BT_ARRAY_LEN(paths), &seen);
+    check_page(folder, (const char *const *)paths, BT_ARRAY_LEN(paths), &seen);
     assert_int_equal(count_of(seen.dom, "<run"), 0);
     assert_int_equal(count_of(seen.dom, "class=\"curve separate"), 1); /* the effect of the one key that varies */
+    for (size_t i = 0; i < BT_ARRAY_LEN(paths); i++)
+        free(paths[i]);
     free(seen.dom);
     free(metrics);
     test_remove_dir(folder);

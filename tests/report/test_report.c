@@ -174,8 +174,9 @@ static void a_twin_is_found_by_its_config(void **state)
     memcpy(strstr(other, "0.001"), "0.002", 5);
     memcpy(strstr(real, "\"weights\":\"ternary\""), "\"weights\":\"none\"   ", 19);
     memcpy(strstr(real, "\"activations\":\"int8\""), "\"activations\":\"none\"", 20);
+    memcpy(strstr(real, "\"step\":20,\"loss\":1.45"), "\"step\":20,\"loss\":1.20", 21);
     const char *paths[] = {
-        write_run(w->folder, "a", &(struct run_given){.config = stage2_config, .metrics = metrics}),
+        write_run(w->folder, "a", &(struct run_given){.config = stage2_config, .metrics = metrics, .finished = true}),
         write_run(w->folder, "b", &(struct run_given){.config = other, .metrics = metrics}),
         write_run(w->folder, "c", &(struct run_given){.config = twin, .metrics = real}),
     };
@@ -183,6 +184,10 @@ static void a_twin_is_found_by_its_config(void **state)
     assert_int_equal(w->report.twins[0], 2);
     assert_true(w->report.twins[1] == BT_REPORT_NONE);
     assert_true(w->report.twins[2] == BT_REPORT_NONE);
+    assert_true(isnan(bt_report_cost(&w->report, 0))); /* the twin goes on */
+    assert_true(isnan(bt_report_cost(&w->report, 1)));
+    w->report.runs[2].state = BT_REPORT_FINISHED;
+    assert_true(fabs(bt_report_cost(&w->report, 0) - 0.25) < 1e-12);
     const char **keys;
     size_t count;
     TEST_OK(bt_report_differences(&w->report, true, &keys, &count, &w->diag), w->diag);
@@ -215,11 +220,12 @@ static const char sweep_row[] = "{\"name\":\"lr=3-00000003\",\"status\":\"failed
                                 "{\"name\":\"lr=1-0badcafe\",\"status\":\"finished\",\"error\":null}\n"
                                 "{\"name\":";
 
-/* Members with learning rates 1, 2 and 2, of losses 1.45, 1.45 and 5.45; one that is shared; one that never began. */
+/* Members with learning rates 1, 2, 2 and 2, of losses 1.45, 1.45 (so far), 5.45 and 1.45; one that is shared; one that
+ * never began. */
 static const char *write_sweep(const char *folder)
 {
     static const char *const names[] = {"lr=1-0badcafe", "lr=2,seed=1-00000001", "lr=2,seed=2-00000002",
-                                        "shared-stage1-00000009"};
+                                        "lr=2,seed=3-00000004", "shared-stage1-00000009"};
     static char path[4096]; /* outlives what test_format remembers */
     char *metrics = stage2_metrics(20);
     snprintf(path, sizeof path, "%s/sweep", folder);
@@ -247,7 +253,7 @@ static void a_sweep_stands_for_its_members(void **state)
     struct world *w = *state;
     const char *path = write_sweep(w->folder);
     TEST_OK(bt_report_read(&path, 1, &w->report, &w->diag), w->diag);
-    assert_int_equal(w->report.run_count, 3);
+    assert_int_equal(w->report.run_count, 4);
     assert_string_equal(w->report.sweep, "sweep");
     assert_string_equal(w->report.labels[0], "lr=1");
     assert_string_equal(w->report.labels[1], "lr=2,seed=1");
