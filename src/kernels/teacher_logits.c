@@ -136,10 +136,11 @@ static void read_kept(struct kept *k, const struct bt_top_rows *top, size_t row)
     }
     k->rest = top->rest[row] == BT_LEVEL_NONE ? 0.0 : exp(log_of(top->rest[row]));
     const double sum = bt_sum(k->p, k->count) + k->rest;
-    k->log_rest = log_of(top->rest[row]) - log(sum);
+    const double log_sum = log(sum);
+    k->log_rest = log_of(top->rest[row]) - log_sum;
     k->rest /= sum;
     for (size_t i = 0; i < k->count; i++) {
-        k->log_p[i] -= (bt_real)log(sum);
+        k->log_p[i] -= (bt_real)log_sum;
         k->p[i] /= (bt_real)sum;
     }
 }

@@ -149,21 +149,35 @@ static struct parts parts_of(const struct bt_teacher_cache *cache, unsigned char
     return p;
 }
 
-/* Ids as they lie in a file. False unless they rise inside each token and are of the vocabulary. */
+/* `n` ids as they lie in a file. */
+static void widen(const struct bt_teacher_cache *cache, const unsigned char *from, size_t n, int32_t *ids)
+{
+    uint16_t narrow;
+    if (id_size(cache) == sizeof *ids) {
+        memcpy(ids, from, n * sizeof *ids);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&narrow, from + i * sizeof narrow, sizeof narrow);
+        ids[i] = narrow;
+    }
+}
+
+/* The ids of one token rise, and are of the vocabulary. */
+static bool are_ids(const struct bt_teacher_cache *cache, const int32_t *ids)
+{
+    bool rise = ids[0] >= 0 && (size_t)ids[cache->count - 1] < cache->vocab;
+    for (size_t i = 1; i < cache->count; i++)
+        rise &= ids[i] > ids[i - 1];
+    return rise;
+}
+
 static bool read_ids(const struct bt_teacher_cache *cache, const unsigned char *from, size_t tokens, int32_t *ids)
 {
-    const bool narrow = id_size(cache) == sizeof(uint16_t);
-    for (size_t i = 0; i < tokens * cache->count; i++) {
-        uint16_t narrow_id;
-        if (narrow) {
-            memcpy(&narrow_id, from + i * sizeof narrow_id, sizeof narrow_id);
-            ids[i] = narrow_id;
-        } else {
-            memcpy(&ids[i], from + i * sizeof *ids, sizeof *ids);
-        }
-        if (ids[i] < 0 || (size_t)ids[i] >= cache->vocab || (i % cache->count && ids[i] <= ids[i - 1]))
+    widen(cache, from, tokens * cache->count, ids);
+    for (size_t token = 0; token < tokens; token++)
+        if (!are_ids(cache, ids + token * cache->count))
             return false;
-    }
     return true;
 }
 

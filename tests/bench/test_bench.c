@@ -9,7 +9,7 @@
 #include "io/json.h"
 #include "run_program.h"
 
-enum { UPDATE, PRODUCTS, KERNELS, DECODE, ROUNDS, PROGRAMS };
+enum { UPDATE, PRODUCTS, KERNELS, DECODE, ROUNDS, TEACHER, PROGRAMS };
 static const char *program[PROGRAMS];
 
 static const json_t *member(const json_t *object, const char *key)
@@ -139,6 +139,24 @@ static void test_decode(void **state)
     json_decref(report);
 }
 
+/* Ratios are to the first row, whose own is 1; the cache and its folder are gone afterwards, so only figures remain. */
+static void test_teacher(void **state)
+{
+    static const char *const arguments[] = {"--shape",  "stories260k", "--rows",    "2", "--seq", "16",
+                                            "--layers", "2",           "--updates", "3", NULL};
+    json_t *report = report_of(program[TEACHER], arguments);
+    (void)state;
+    assert_int_equal(json_array_size(member(report, "rows")), 5);
+    assert_true(number(row_of(report, 0), "ratio") == 1.0);
+    for (size_t i = 0; i < 5; i++) {
+        const json_t *row = row_of(report, i);
+        assert_true(number(row, "tokens_per_second") > 0.0);
+        assert_true(number(row, "ratio") >= number(row, "ratio_least") && number(row, "ratio_least") > 0.0);
+        assert_true(number(row, "ratio") <= number(row, "ratio_most"));
+    }
+    json_decref(report);
+}
+
 /* A table, and the same figures in a file. */
 static void test_table_and_file(void **state)
 {
@@ -223,11 +241,11 @@ static void test_config(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_update),   cmocka_unit_test(test_float_products_are_counted),
-        cmocka_unit_test(test_products), cmocka_unit_test(test_kernels),
-        cmocka_unit_test(test_decode),   cmocka_unit_test(test_table_and_file),
-        cmocka_unit_test(test_rounds),   cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_config)};
+        cmocka_unit_test(test_update),         cmocka_unit_test(test_float_products_are_counted),
+        cmocka_unit_test(test_products),       cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_decode),         cmocka_unit_test(test_teacher),
+        cmocka_unit_test(test_table_and_file), cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_bad_arguments),  cmocka_unit_test(test_config)};
     if (argc != 1 + PROGRAMS)
         return 2;
     for (int i = 0; i < PROGRAMS; i++)

@@ -422,7 +422,6 @@ static void hits_and_misses_give_the_same_bits(void **state)
     world_finish(&w);
 }
 
-/* Another teacher, temperature or number of ids finds nothing of what is there. */
 /* A file of the cache with key 7, so many hours old. */
 static const char *old_file(const struct lesson_world *w, const char *name, time_t hours)
 {
@@ -465,6 +464,7 @@ static void what_killed_writers_left_is_cleared_away(void **state)
     world_finish(&w);
 }
 
+/* Another teacher, tokenizer, temperature or number of ids finds nothing of what is there. */
 static void a_cache_belongs_to_its_teacher(void **state)
 {
     (void)state;
@@ -474,10 +474,12 @@ static void a_cache_belongs_to_its_teacher(void **state)
     trainer_world_run(t, 1);
     bt_trainer_destroy(t);
     const size_t files = each_row_file(w.dir, NULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         w.teacher.weights[3] += i == 0 ? 1.0f : 0.0f;
         w.student.config.losses.logits.temperature += i == 1 ? 1.0 : 0.0;
         w.student.config.teacher.cache_top_k += i == 2 ? 1 : 0;
+        if (i == 3)
+            test_write_file(test_format("%s/tokenizer.json", w.dir), "[]", 2);
         t = start(&w);
         trainer_world_run(t, 1);
         bt_trainer_destroy(t);
