@@ -52,22 +52,28 @@ static int no_mask(void **state)
 /* Plain windows in the order of the file, so that counts can be had by hand. */
 #define WINDOWS "--set=data.packing=false", "--set=data.shuffle=false", "--set=stages=[stage0]"
 
-/* A number of the n-th record of an event. */
-static double record(const char *event, size_t n, const char *key)
+/* A number of the n-th record of an event, or of one term of its loss. */
+static double record_of(const char *run, const char *event, size_t n, const char *term, const char *key)
 {
-    char *text = world_text(&world, "runs/a/metrics.jsonl"), *rest = text, *line;
+    char *text = world_text(&world, test_format("runs/%s/metrics.jsonl", run)), *rest = text, *line;
     double value = NAN;
     while ((line = strsep(&rest, "\n")) && *line) {
         struct bt_diag diag = {""};
         json_t *json;
         TEST_OK(bt_json_parse(line, strlen(line), "metrics", &json, &diag), diag);
         const char *found = json_string_value(json_object_get(json, "event"));
+        const json_t *from = term ? json_object_get(json_object_get(json, "terms"), term) : json;
         if (!strcmp(found, event) && n-- == 0)
-            value = json_number_value(json_object_get(json, key));
+            value = json_number_value(json_object_get(from, key));
         json_decref(json);
     }
     free(text);
     return value;
+}
+
+static double record(const char *event, size_t n, const char *key)
+{
+    return record_of("a", event, n, NULL, key);
 }
 
 /* Update u sees the windows 2 u and 2 u + 1 of 16 tokens: the labels are the tokens behind the first. */
@@ -109,6 +115,38 @@ static void test_losses_are_means_over_labels(void **state)
     const double mean = (labels[ODD] * loss[ODD] + labels[EVEN] * loss[EVEN]) / labels[EVERY];
     assert_true(fabs(loss[ODD] - loss[EVEN]) > 1e-6);            /* or this would show nothing */
     assert_true(fabs(mean - loss[EVERY]) <= 1e-6 * loss[EVERY]); /* float32 sums of a few hundred terms near 4 */
+}
+
+/* Beside a teacher too: the first update's cross entropy and divergence of the logits are means over labels, hidden
+ * states are compared at every token. */
+static void test_what_a_teacher_says_of_labels(void **state)
+{
+    static const char *const of_labels[] = {"cross_entropy", "logits"};
+    static const char *const runs[] = {[EVERY] = "every", [ODD] = "odd", [EVEN] = "even"};
+    double labels[3];
+    (void)state;
+    WORLD_RUN_WITH(&world, "--set=stages=[stage0, stage1]");
+    world_expect(&world, 0);
+    for (int kind = EVERY; kind <= EVEN; kind++) {
+        write_mask("train.bin", "train.mask", kind);
+        WORLD_RUN_WITH(&world, WINDOWS, "--set=stages=[stage3]", "--set=data.validation=[]",
+                       test_format("--set=name=%s", runs[kind]), "--set=model={path: runs/a/stage1/model}",
+                       "--set=stage3={max_steps: 2, batch_size: 4, scheduler: {type: constant, warmup_steps: 0}, "
+                       "lambda_warmup: {enabled: false}, teacher: {path: runs/a/stage0/model}, "
+                       "losses: {cross_entropy: {}, logits: {}, hidden: {weight: 1.0}}}");
+        world_expect(&world, 0);
+        labels[kind] = record_of(runs[kind], "train", 0, NULL, "labels");
+        assert_true(record_of(runs[kind], "train", 0, "hidden", "raw") ==
+                    record_of(runs[EVERY], "train", 0, "hidden", "raw"));
+    }
+    assert_true(labels[EVERY] == 64.0 && labels[ODD] == 32.0 && labels[EVEN] == 32.0);
+    for (size_t t = 0; t < BT_ARRAY_LEN(of_labels); t++) {
+        const double odd = record_of(runs[ODD], "train", 0, of_labels[t], "raw");
+        const double even = record_of(runs[EVEN], "train", 0, of_labels[t], "raw");
+        const double every = record_of(runs[EVERY], "train", 0, of_labels[t], "raw");
+        assert_true(fabs(odd - even) > 1e-4 * every); /* or this would show nothing */
+        assert_true(fabs(0.5 * (odd + even) - every) <= 1e-6 * every);
+    }
 }
 
 /* With every bit set a mask changes nothing of plain windows, to the bit. */
@@ -200,6 +238,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_labels_are_counted, no_mask),
         cmocka_unit_test_setup(test_losses_are_means_over_labels, no_mask),
+        cmocka_unit_test_setup(test_what_a_teacher_says_of_labels, no_mask),
         cmocka_unit_test_setup(test_a_mask_of_ones, no_mask),
         cmocka_unit_test_setup(test_an_update_without_a_label, no_mask),
         cmocka_unit_test_setup(test_calibration_ignores_masks, no_mask),
