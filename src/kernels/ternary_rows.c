@@ -3,18 +3,31 @@
  *
  *   sum c t = sum c (t + 1) - sum c
  *
- * |c (t + 1)| is at most 254 and a pair 508, so 64 pairs fit 16 bits: 2048 weights go by before sums are widened. A
- * group of tokens shares the work of unpacking. */
+ * |c (t + 1)| is at most 254 and a pair 508, so 64 pairs fit 16 bits: 64 vectors of products go by before sums are
+ * widened. A group of tokens shares the work of unpacking. */
 #include "kernels/ternary_variant.h"
 #include "kernels/variant.h"
 
 #ifdef __AVX2__
 #include <immintrin.h>
 
+/* Bytes, words or sums of a vector. With AVX-512 it holds the 64 bytes of a block; half of them else. */
+#ifdef __AVX512BW__
+typedef __m512i vector;
+#define V(name)       _mm512_##name
+#define V_WHOLE(name) _mm512_##name##_si512
+#else
+typedef __m256i vector;
+#define V(name)       _mm256_##name
+#define V_WHOLE(name) _mm256_##name##_si256
+#endif
+
 enum {
-    HALF = 128,       /* weights in the 32 bytes of a vector */
-    SPAN = 16 * HALF, /* what 16-bit sums have room for */
-    GROUP = 8,        /* tokens that share unpacked weights */
+    WIDE = sizeof(vector),
+    FIELDS = 4,                /* weights in a byte */
+    SPAN = 16 * FIELDS * WIDE, /* weights that 16-bit sums have room for */
+    GROUP_SPAN = 2048,         /* of which a group's codes stay in the first-level cache */
+    GROUP = 8,                 /* tokens that share unpacked weights */
 };
 
 static int32_t sum_lanes(__m256i x)
@@ -25,68 +38,77 @@ static int32_t sum_lanes(__m256i x)
     return _mm_cvtsi128_si32(sum);
 }
 
-static inline __m256i load(const void *at)
+static inline vector load(const void *at)
 {
-    return _mm256_loadu_si256((const __m256i *)at);
+    return V_WHOLE(loadu)(at);
+}
+
+/* Eight lanes with the same sum. */
+static inline __m256i fold(vector x)
+{
+#ifdef __AVX512BW__
+    return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+#else
+    return x;
+#endif
 }
 
 /* The codes' own sum: what t + 1 in place of t adds. */
 static int32_t sum_codes(const int8_t *codes, size_t in)
 {
-    const __m256i ones = _mm256_set1_epi8(1), wide = _mm256_set1_epi16(1);
-    __m256i sum = _mm256_setzero_si256();
+    const vector ones = V(set1_epi8)(1), wide = V(set1_epi16)(1);
+    vector sum = V_WHOLE(setzero)();
     size_t i = 0;
-    for (; i + 32 <= in; i += 32)
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(ones, load(codes + i)), wide));
-    int32_t total = sum_lanes(sum);
+    for (; i + WIDE <= in; i += WIDE)
+        sum = V(add_epi32)(sum, V(madd_epi16)(V(maddubs_epi16)(ones, load(codes + i)), wide));
+    int32_t total = sum_lanes(fold(sum));
     for (; i < in; i++)
         total += codes[i];
     return total;
 }
 
-/* Adds to sum[t] what two fields of 32 bytes give with the codes of token t: `bits` is where the first of them lies,
- * and `codes` what it meets. `tokens` is a constant wherever this is inlined. */
-static inline __attribute__((always_inline)) void add_fields(__m256i *sum, const int tokens, __m256i packed,
+/* Adds to sum[t] what two fields of packed bytes give with the codes of token t: `bits` is where the first of them
+ * lies, and `codes` what it meets. `tokens` is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void add_fields(vector *sum, const int tokens, vector packed,
                                                              const int bits, const int8_t *codes, size_t in)
 {
-    const __m256i mask = _mm256_set1_epi8(3);
-    const __m256i one = _mm256_and_si256(bits ? _mm256_srli_epi16(packed, bits) : packed, mask);
-    const __m256i two = _mm256_and_si256(_mm256_srli_epi16(packed, bits + 2), mask);
+    const vector mask = V(set1_epi8)(3);
+    const vector one = V_WHOLE(and)(bits ? V(srli_epi16)(packed, (unsigned)bits) : packed, mask);
+    const vector two = V_WHOLE(and)(V(srli_epi16)(packed, (unsigned)bits + 2), mask);
     BT_UNROLL
     for (int t = 0; t < tokens; t++) {
         const int8_t *at = codes + (size_t)t * in;
-        sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(one, load(at)));
-        sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(two, load(at + 64)));
+        sum[t] = V(add_epi16)(sum[t], V(maddubs_epi16)(one, load(at)));
+        sum[t] = V(add_epi16)(sum[t], V(maddubs_epi16)(two, load(at + 64)));
         /* An empty instruction that "changes" the sum and memory: gcc would gather the products of all tokens first,
          * which are more than there are registers, and a third of the speed goes into spilling them. */
         if (tokens > 1)
-            __asm__("" : "+x"(sum[t])::"memory");
+            __asm__("" : "+v"(sum[t])::"memory");
     }
 }
 
-/* The 128 weights of 32 bytes. */
-static inline __attribute__((always_inline)) void add_half(__m256i *sum, const int tokens, const uint8_t *packed,
-                                                           const int8_t *codes, size_t in)
+/* The weights of a vector of packed bytes. */
+static inline __attribute__((always_inline)) void add_packed(vector *sum, const int tokens, const uint8_t *packed,
+                                                             const int8_t *codes, size_t in)
 {
-    const __m256i bytes = load(packed);
+    const vector bytes = load(packed);
     add_fields(sum, tokens, bytes, 0, codes, in);
     add_fields(sum, tokens, bytes, 4, codes + 128, in);
 }
 
 /* Sums of 16 bits over up to SPAN weights of a row. */
-static inline __attribute__((always_inline)) void span_sums(__m256i *sum, const int tokens, const uint8_t *packed,
+static inline __attribute__((always_inline)) void span_sums(vector *sum, const int tokens, const uint8_t *packed,
                                                             size_t bytes, const int8_t *codes, size_t in)
 {
     BT_UNROLL
     for (int t = 0; t < tokens; t++)
-        sum[t] = _mm256_setzero_si256();
-    for (size_t b = 0; b < bytes; b += BT_TERNARY_BLOCK_BYTES) {
-        add_half(sum, tokens, packed + b, codes + b * 4, in);
-        add_half(sum, tokens, packed + b + 32, codes + b * 4 + 32, in);
-    }
+        sum[t] = V_WHOLE(setzero)();
+    for (size_t b = 0; b < bytes; b += BT_TERNARY_BLOCK_BYTES)
+        for (size_t part = 0; part < BT_TERNARY_BLOCK_BYTES; part += WIDE)
+            add_packed(sum, tokens, packed + b + part, codes + b * FIELDS + part, in);
     BT_UNROLL
     for (int t = 0; t < tokens; t++)
-        sum[t] = _mm256_madd_epi16(sum[t], _mm256_set1_epi16(1));
+        sum[t] = V(madd_epi16)(sum[t], V(set1_epi16)(1));
 }
 
 static void one_token(float *y, const uint8_t *packed, size_t rows, size_t in, const int8_t *codes)
@@ -94,20 +116,23 @@ static void one_token(float *y, const uint8_t *packed, size_t rows, size_t in, c
     const size_t bytes = bt_ternary_row_bytes(in);
     const int32_t own = sum_codes(codes, in);
     for (size_t r = 0; r < rows; r++, packed += bytes) {
-        __m256i all = _mm256_setzero_si256(), sum[1];
-        for (size_t begin = 0; begin < bytes; begin += SPAN / 4) {
-            span_sums(sum, 1, packed + begin, BT_MIN(bytes - begin, (size_t)SPAN / 4), codes + begin * 4, in);
-            all = _mm256_add_epi32(all, sum[0]);
+        vector all = V_WHOLE(setzero)(), sum[1];
+        for (size_t begin = 0; begin < bytes; begin += SPAN / FIELDS) {
+            const size_t span = BT_MIN(bytes - begin, (size_t)SPAN / FIELDS);
+            span_sums(sum, 1, packed + begin, span, codes + begin * FIELDS, in);
+            all = V(add_epi32)(all, sum[0]);
         }
-        y[r] = (float)(sum_lanes(all) - own);
+        y[r] = (float)(sum_lanes(fold(all)) - own);
     }
 }
 
 /* Lane t of the result is the sum over sum[t]. */
-static __m256i sum_eight(const __m256i *sum)
+static __m256i sum_eight(const vector *sum)
 {
-    const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
-    const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[4], sum[5]), _mm256_hadd_epi32(sum[6], sum[7]));
+    const __m256i a =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(fold(sum[0]), fold(sum[1])), _mm256_hadd_epi32(fold(sum[2]), fold(sum[3])));
+    const __m256i b =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(fold(sum[4]), fold(sum[5])), _mm256_hadd_epi32(fold(sum[6]), fold(sum[7])));
     return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
@@ -119,14 +144,15 @@ static void token_group(float *y, size_t ldy, const uint8_t *packed, size_t rows
     for (size_t r = 0; r < rows; r++)
         for (int t = 0; t < GROUP; t++)
             total[r][t] = r ? total[0][t] : -sum_codes(codes + (size_t)t * in, in);
-    for (size_t begin = 0; begin < bytes; begin += SPAN / 4)
+    for (size_t begin = 0; begin < bytes; begin += GROUP_SPAN / FIELDS)
         for (size_t r = 0; r < rows; r++) {
-            __m256i sum[GROUP];
-            for (size_t b = 0; b < SPAN / 4 && bytes > SPAN / 4; b += BT_TERNARY_BLOCK_BYTES)
+            vector sum[GROUP];
+            __m256i *const to = (__m256i *)total[r];
+            for (size_t b = 0; b < GROUP_SPAN / FIELDS && bytes > GROUP_SPAN / FIELDS; b += BT_TERNARY_BLOCK_BYTES)
                 __builtin_prefetch(packed + (r + 1) * bytes + begin + b); /* spans of a long row lie apart */
-            span_sums(sum, GROUP, packed + r * bytes + begin, BT_MIN(bytes - begin, (size_t)SPAN / 4),
-                      codes + begin * 4, in);
-            _mm256_storeu_si256((__m256i *)total[r], _mm256_add_epi32(load(total[r]), sum_eight(sum)));
+            span_sums(sum, GROUP, packed + r * bytes + begin, BT_MIN(bytes - begin, (size_t)GROUP_SPAN / FIELDS),
+                      codes + begin * FIELDS, in);
+            _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), sum_eight(sum)));
         }
     for (size_t r = 0; r < rows; r++)
         for (size_t t = 0; t < GROUP; t++)

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "arguments.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "nn/infer.h"
+#include "peak.h"
 
 struct request {
     struct bench_machine machine;
@@ -72,12 +72,12 @@ static void measure(struct bt_infer *engine, const struct request *r, json_t *re
 {
     for (size_t i = 0; i < r->prompt; i++)
         ids[i] = (int32_t)bt_rng_below(3, i, r->shape.vocab);
-    const double begin = bt_clock_seconds();
+    const double begin = bench_seconds((int)r->machine.threads);
     bt_infer_feed(engine, ids, r->prompt, logits);
-    const double prompt = bt_clock_seconds();
+    const double prompt = bench_seconds((int)r->machine.threads);
     for (size_t i = 0; i < r->tokens; i++)
         bt_infer_feed(engine, ids + i % r->prompt, 1, logits);
-    const double decode = (double)r->tokens / (bt_clock_seconds() - prompt);
+    const double decode = (double)r->tokens / (bench_seconds((int)r->machine.threads) - prompt);
     const double bytes = (double)bt_infer_weight_bytes(engine);
     json_t *row = json_object();
     bench_set_text(row, "name", r->head);

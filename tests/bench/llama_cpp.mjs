@@ -107,19 +107,25 @@ function ours() {
     return speeds;
 }
 
+// Seconds: of the processor with one thread, so that other programs on the machine do not count, else of the clock.
+function seconds() {
+    const {user, system} = process.cpuUsage();
+    return Number(threads) === 1 ? (user + system) / 1e6 : performance.now() / 1e3;
+}
+
 async function theirs(model) {
     const context = await model.createContext({contextSize: 512, batchSize: promptTokens, threads: Number(threads)});
     const sequence = context.getSequence(), tokens = Array.from({length: promptTokens}, (_, i) => 300 + i * 7);
-    const begin = performance.now();
+    const begin = seconds();
     await sequence.evaluateWithoutGeneratingNewTokens(tokens);
-    const prompt = performance.now();
+    const prompt = seconds();
     let made = 0;
     for await (const token of sequence.evaluate([400], {temperature: 0, yieldEogToken: true})) // eslint-disable-line
         if (++made === newTokens)
             break;
-    const end = performance.now();
+    const end = seconds();
     await context.dispose();
-    const speeds = [promptTokens / (prompt - begin) * 1e3, made / (end - prompt) * 1e3];
+    const speeds = [promptTokens / (prompt - begin), made / (end - prompt)];
     console.log(`llama.cpp     threads ${threads}  head ${head}  prompt ${speeds[0].toFixed(1)} tokens/s  ` +
                 `decode ${speeds[1].toFixed(2)} tokens/s`);
     return speeds;
