@@ -7,7 +7,7 @@
 #include <string.h>
 
 static struct train_world world;
-static char *exporter;
+static char *exporter, *eval, *generate;
 
 #define FINISHED "runs/a/stage2/model"
 
@@ -238,6 +238,50 @@ static void a_gguf_file_is_a_model_too(void **state)
     assert_string_equal(world_hash(&world, "stories.gguf"), world_hash(&world, "third.gguf"));
 }
 
+/* What a program says of one of the models, on stdout. */
+static char *output_of(const char *const *argv)
+{
+    test_output_free(&world.output);
+    test_run(&(struct test_program){.argv = argv, .directory = world.dir}, &world.output);
+    if (world.output.exit_code)
+        fail_msg("%s: %s", argv[0], world.output.err);
+    return strdup(world.output.out);
+}
+
+static double loss_of(const char *model)
+{
+    const char *shard = test_shared("data/shards/tinystories-stories260K-valid.bin");
+    char *text = output_of((const char *const[]){eval, "--model", model, "--data", shard, "--max-seq-length", "64",
+                                                 "--tokens", "640", "--json", NULL});
+    json_t *value = json_loads(text, 0, NULL);
+    const json_t *result = json_array_get(json_object_get(value, "results"), 0);
+    const double loss = number(json_object_get(result, "text"), "loss");
+    assert_string_equal(json_string_value(json_object_get(result, "weights")), "ternary");
+    json_decref(value);
+    free(text);
+    return loss;
+}
+
+/* Every form of one model evaluates to the same number, and says the same. Goes on where the last test ended. */
+static void all_forms_evaluate_and_generate_alike(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"stories", "stories.gguf", "again.gguf", "again"};
+    double first = NAN;
+    char *text = NULL;
+    for (size_t i = 0; i < BT_ARRAY_LEN(forms); i++) {
+        const double loss = loss_of(forms[i]);
+        char *said = output_of((const char *const[]){generate, "--model", forms[i], "--temperature", "0",
+                                                     "--max-tokens", "30", "--quiet", "Once upon", NULL});
+        first = i ? first : loss;
+        text = i ? text : strdup(said);
+        assert_true(loss == first && strlen(said) > 10);
+        assert_string_equal(said, text);
+        free(said);
+    }
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -248,13 +292,18 @@ int main(int argc, char **argv)
         cmocka_unit_test(inputs_that_cannot_be_exported),
         cmocka_unit_test(a_real_model_is_converted_and_packed),
         cmocka_unit_test(a_gguf_file_is_a_model_too),
+        cmocka_unit_test(all_forms_evaluate_and_generate_alike),
     };
-    assert_true(argc == 3);
+    assert_true(argc == 5);
     world_make(&world, argc - 1, argv);
     exporter = realpath(argv[2], NULL);
+    eval = realpath(argv[3], NULL);
+    generate = realpath(argv[4], NULL);
     world_run(&world);
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(exporter);
+    free(eval);
+    free(generate);
     world_finish(&world);
     return failed;
 }

@@ -64,6 +64,30 @@ static void every_type_comes_back(void **state)
     export_twice(world, "tq2_0", "f32");
 }
 
+/* Embedding and head have types of their own. */
+static void embedding_and_head_have_the_types_that_were_asked_for(void **state)
+{
+    static const char *const embeddings[] = {"f32", "f16", "q8_0"}, *const heads[] = {"q8_0", NULL, "bf16"};
+    const struct export_world *world = *state;
+    const char *one = test_format("%s/one.gguf", world->dir), *two = test_format("%s/two.gguf", world->dir);
+    export_world_write_ternary(world, wide_llama3, NULL);
+    for (size_t i = 0; i < BT_ARRAY_LEN(heads); i++) {
+        const struct bt_gguf_options options = {
+            .type = "tq2_0", .embedding_type = embeddings[i], .head_type = heads[i], .verify = true};
+        struct bt_export_report report;
+        struct bt_diag diag = {0};
+        struct bt_gguf *file = NULL;
+        TEST_OK(export_to(world->model, one, &options, &report, &diag), diag);
+        TEST_OK(export_to(one, two, &options, &report, &diag), diag);
+        test_same_bytes(one, two);
+        TEST_OK(bt_gguf_open(one, &file, &diag), diag);
+        assert_string_equal(bt_gguf_tensor_find(file, "token_embd.weight")->type->name, embeddings[i]);
+        assert_string_equal(bt_gguf_tensor_find(file, "output.weight")->type->name, heads[i] ? heads[i] : "f16");
+        assert_string_equal(bt_gguf_tensor_find(file, "blk.0.attn_v.weight")->type->name, "tq2_0");
+        bt_gguf_close(file);
+    }
+}
+
 static void every_architecture_comes_back(void **state)
 {
     static const char *const cases[] = {"bitnet", "llama", "llama_biases", "qwen2", "qwen3", "mistral_full"};
@@ -316,6 +340,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(every_type_comes_back),
+        IN_WORLD(embedding_and_head_have_the_types_that_were_asked_for),
         IN_WORLD(every_architecture_comes_back),
         IN_WORLD(float_models_come_back),
         IN_WORLD(q_and_k_of_llama_are_interleaved),
