@@ -130,9 +130,17 @@ static void test_real_text(void **state)
     free(text);
 }
 
+/* Keeps the name of the text, in whose place test_dir_setup would leave that of the folder. */
+static int real_text_setup(void **state)
+{
+    void *folder;
+    (void)state;
+    return test_dir_setup(&folder);
+}
+
 #define REAL(file)                                                                                                     \
     {                                                                                                                  \
-        .name = "test " file, .test_func = test_real_text, .setup_func = test_dir_setup,                               \
+        .name = "test " file, .test_func = test_real_text, .setup_func = real_text_setup,                              \
         .teardown_func = test_dir_teardown, .initial_state = (void *)(uintptr_t) "data/text/" file                     \
     }
 
