@@ -1,10 +1,11 @@
 /* text/tokenizer against what other programs made of the same texts: every row of every golden file, its ids, its ids
- * with special tokens, and the text that comes back. */
+ * with special tokens, and the text that comes back. And long runs of one thing, for each of the tokenizers. */
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "io/json.h"
 #include "text/tokenizer.h"
@@ -110,6 +111,58 @@ static void check_file(const char *folder, const char *name, struct bt_tokenizer
     free(lines);
 }
 
+/* ---- texts that are made to take long ---- */
+
+/* A quarter of a megabyte of one thing as one text. What would take the square of its length would take hours; the
+ * bound is far above what a busy machine and a sanitizer make of what does not. */
+static void check_run(const struct bt_tokenizer *tokenizer, const char *folder, const char *unit)
+{
+    const size_t unit_size = strlen(unit), units = (1 << 18) / unit_size, size = units * unit_size;
+    struct bt_tokenizer_scratch *scratch;
+    struct bt_diag diag = {""};
+    struct bt_ids ids = {0};
+    char *text = malloc(size), *back;
+    size_t back_size;
+    assert_non_null(text);
+    for (size_t i = 0; i < units; i++)
+        memcpy(text + i * unit_size, unit, unit_size);
+    TEST_OK(bt_tokenizer_scratch_create(tokenizer, &scratch, &diag), diag);
+    const clock_t start = clock();
+    TEST_OK(bt_tokenizer_encode(tokenizer, scratch, text, size, false, &ids, &diag), diag);
+    TEST_OK(bt_tokenizer_decode(tokenizer, ids.at, ids.count, false, &back, &back_size, &diag), diag);
+    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    if (ids.count == 0 || back_size == 0 || !(seconds < 20.0))
+        fail_msg("%s: \"%s\" again and again: %zu ids, %zu bytes decoded, %.1f s", folder, unit, ids.count, back_size,
+                 seconds);
+    bt_free(back);
+    bt_ids_finish(&ids);
+    bt_tokenizer_scratch_destroy(scratch);
+    free(text);
+}
+
+static void check_long_runs(const struct bt_tokenizer *tokenizer, const char *folder)
+{
+    static const char *const units[] = {"a",
+                                        "ab",
+                                        " ",
+                                        "a ",
+                                        "\n",
+                                        " \n",
+                                        "1",
+                                        "!",
+                                        "'",
+                                        "<",
+                                        "\u0301",
+                                        "\u0323\u0301\u0345\u0334",
+                                        "\u3000",
+                                        "\u4e2d",
+                                        "\u1100\u1161",
+                                        "\U0001F469\u200D",
+                                        "\u2581"};
+    for (size_t i = 0; i < BT_ARRAY_LEN(units); i++)
+        check_run(tokenizer, folder, units[i]);
+}
+
 struct family {
     const char *folder;
     const char *files[5];
@@ -123,6 +176,7 @@ static void test_family(void **state)
     TEST_OK(bt_tokenizer_open(test_shared(family->folder), &tokenizer, &diag), diag);
     for (size_t i = 0; family->files[i]; i++)
         check_file(family->folder, family->files[i], tokenizer);
+    check_long_runs(tokenizer, family->folder);
     bt_tokenizer_close(tokenizer);
     assert_int_equal(bt_alloc_live(), 0);
 }
