@@ -15,6 +15,7 @@
 #include "text/separators.h"
 #include "text/tokenize.h"
 #include "train/choices.h"
+#include "train/shard_manifest.h"
 #include "train/sliding.h"
 
 struct request {
@@ -88,8 +89,12 @@ static enum bt_err open_rows(const struct session *s, const char *const *paths, 
                                             .after = s->separators.after,
                                             .stage = "eval",
                                             .vocab_size = s->model->shape.vocab};
+    enum bt_err err = BT_OK;
+    for (size_t i = 0; !err && i < count; i++)
+        err = bt_check_shard_tokenizer(paths[i], s->model->path, diag);
+    if (err)
+        return err;
     struct bt_cfg_source *sources = sources_of(paths, count, format);
-    enum bt_err err;
     if (!sources)
         return bt_fail_nomem(diag);
     if (r->stride)

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/mem.h"
 #include "data_commands.h"
@@ -44,6 +45,17 @@ static enum bt_err check_tokenizer(const struct inspection *in, const char *path
                    "%s was made with another tokenizer: its manifest names %s with XXH3-64 %016" PRIx64
                    ", but that of %s is %016" PRIx64,
                    in->path, in->origin.tokenizer, in->origin.tokenizer_hash, path, bt_tokenizer_hash(in->tokenizer));
+}
+
+static enum bt_err check_bytes(const struct inspection *in, struct bt_diag *diag)
+{
+    const uint64_t hash = XXH3_64bits(in->shard.map.data, in->shard.map.size);
+    if (!in->origin.hashed || in->origin.hash == hash)
+        return BT_OK;
+    return bt_fail(diag, BT_EINPUT,
+                   "%s: its XXH3-64 is %016" PRIx64 ", but its manifest says %016" PRIx64
+                   ": the shard was damaged or replaced",
+                   in->path, hash, in->origin.hash);
 }
 
 /* What the options say, else the manifest, else the tokenizer. */
@@ -103,6 +115,8 @@ static void print_facts(const struct inspection *in, const char *format)
     if (bt_mask_exists(&in->mask) || in->separators.before != BT_NO_TOKEN || in->separators.after != BT_NO_TOKEN)
         printf("documents   %zu, of %zu to %zu tokens, %.1f on average; the longest is number %zu\n", f->documents,
                f->shortest, f->longest, (double)in->shard.count / (double)f->documents, f->longest_at);
+    else if (in->origin.documents > 0)
+        printf("documents   %" PRIu64 " by the manifest; no separator says where they begin\n", in->origin.documents);
     if (in->tokenizer) {
         print_count("unknown", f->unknown, in->shard.count);
         print_count("bytes", f->byte_ids, in->shard.count);
@@ -178,8 +192,8 @@ static enum bt_err inspect(struct inspection *in, const struct request *r, struc
         err = bt_shard_mask_open(in->path, &in->shard, &in->mask, diag);
     if (!err && r->tokenizer)
         err = bt_tokenizer_open(r->tokenizer, &in->tokenizer, diag);
-    if (err || (err = check_tokenizer(in, r->tokenizer, diag)) || (err = check_ids(in, diag)) ||
-        (err = find_separators(in, r, diag)))
+    if (err || (err = check_bytes(in, diag)) || (err = check_tokenizer(in, r->tokenizer, diag)) ||
+        (err = check_ids(in, diag)) || (err = find_separators(in, r, diag)))
         return err;
     bt_shard_facts(&in->shard, &in->mask, &in->separators, in->tokenizer, &in->facts);
     print_facts(in, r->format);

@@ -37,6 +37,16 @@ static void print_separators(const struct bt_separators *s, const struct bt_toke
     printf("%s each document\n", s->before == BT_NO_TOKEN && s->after == BT_NO_TOKEN ? "none around" : "");
 }
 
+/* Such shards are of use without packing alone, which a tokenizer.json without its model's folder leads to unasked. */
+static void print_joined(const struct bt_tokenize_options *options, const struct bt_tokenize_report *r)
+{
+    const struct bt_separators *s = &options->separators;
+    if (!r->chat_format && s->before == BT_NO_TOKEN && s->after == BT_NO_TOKEN && r->done.documents > 1)
+        printf(
+            "note        nothing is between the documents, so packing cannot tell them apart; --before ID or --after "
+            "ID puts a token there\n");
+}
+
 static void print_report(const struct bt_tokenize_options *options, const struct bt_tokenize_report *r)
 {
     if (r->chat_format)
@@ -44,6 +54,7 @@ static void print_report(const struct bt_tokenize_options *options, const struct
     if (!r->chat_format || !strcmp(r->chat_format, "none"))
         print_separators(&options->separators, options->tokenizer);
     printf("documents   %" PRIu64 ", %" PRIu64 " bytes of text\n", r->done.documents, r->done.bytes);
+    print_joined(options, r);
     if (r->empty)
         printf("left out    %" PRIu64 " empty\n", r->empty);
     if (r->skipped)

@@ -181,22 +181,36 @@ static int32_t separator_of(const json_t *manifest, const char *key)
     return bt_json_is_id(json_object_get(json_object_get(manifest, "separators"), key), &id) ? id : BT_NO_TOKEN;
 }
 
+static bool read_hash(const json_t *object, uint64_t *ret_hash)
+{
+    const char *hash = json_string_value(json_object_get(object, "xxh3_64"));
+    if (!hash || strlen(hash) != 16 || strspn(hash, "0123456789abcdef") != 16)
+        return false;
+    *ret_hash = strtoull(hash, NULL, 16);
+    return true;
+}
+
 static enum bt_err read_origin(const char *path, const json_t *manifest, const char *shard_name,
                                struct bt_shard_origin *ret_origin, struct bt_diag *diag)
 {
     const char *kind = json_string_value(json_object_get(manifest, "kind"));
     const json_t *tokenizer = json_object_get(manifest, "tokenizer");
-    const char *hash = json_string_value(json_object_get(tokenizer, "xxh3_64"));
     const char *name = json_string_value(json_object_get(tokenizer, "path"));
     const json_t *shard = find_shard(manifest, shard_name);
+    uint64_t tokenizer_hash, hash = 0;
     if (!kind || strcmp(kind, KIND) || !shard) /* another file of that name */
         return BT_OK;
-    if (!hash || strlen(hash) != 16 || strspn(hash, "0123456789abcdef") != 16 || !name)
+    if (!read_hash(tokenizer, &tokenizer_hash) || !name)
         return bt_fail(diag, BT_EINPUT, "%s: \"tokenizer\" has no path, or no xxh3_64 of 16 hexadecimal digits", path);
+    const bool hashed = read_hash(shard, &hash);
+    const json_int_t documents = json_integer_value(json_object_get(shard, "documents"));
     *ret_origin = (struct bt_shard_origin){
         .known = true,
         .masked = json_is_object(json_object_get(shard, "mask")),
-        .tokenizer_hash = strtoull(hash, NULL, 16),
+        .hashed = hashed,
+        .tokenizer_hash = tokenizer_hash,
+        .hash = hash,
+        .documents = documents > 0 ? (uint64_t)documents : 0,
         .separators = {.before = separator_of(manifest, "before"), .after = separator_of(manifest, "after")}};
     snprintf(ret_origin->tokenizer, sizeof ret_origin->tokenizer, "%s", name);
     return BT_OK;

@@ -48,8 +48,10 @@ enum bt_err bt_manifest_write(const char *prefix, const struct bt_manifest *mani
 /* What a shard's manifest says; known is false when there is none, or it does not list the shard. */
 struct bt_shard_origin {
     bool known;
-    bool masked; /* there has to be a label mask (io/mask.h) beside it */
-    uint64_t tokenizer_hash;
+    bool masked;                   /* there has to be a label mask (io/mask.h) beside it */
+    bool hashed;                   /* the manifest has the shard's hash: any that the programs wrote */
+    uint64_t tokenizer_hash, hash; /* XXH3-64 of tokenizer.json and of the shard's file */
+    uint64_t documents;            /* that begin in it; 0: not told */
     struct bt_separators separators;
     char tokenizer[256]; /* its path, cut */
 };

@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "text/manifest.h"
 #include "text/shard_mask.h"
 #include "train/rows_source.h"
 #include "train/rows_text.h"
@@ -72,6 +74,20 @@ static struct bt_plan_source plan_source(const struct bt_source *source)
     return (struct bt_plan_source){source->shards, source->masks, source->count};
 }
 
+/* What its manifest says may be what data.separators has to be. */
+static enum bt_err fail_no_separator(const struct bt_source *source, const char *path, struct bt_diag *diag)
+{
+    struct bt_shard_origin origin = {0};
+    char made_with[80] = "";
+    if (!bt_manifest_find(source->paths[0], &origin, NULL) && origin.known)
+        snprintf(made_with, sizeof made_with, " (its manifest says before %" PRId32 ", after %" PRId32 ")",
+                 origin.separators.before, origin.separators.after);
+    return bt_fail(diag, BT_EINPUT,
+                   "%s: no separator (before %" PRId64 ", after %" PRId64 ", -1 is none) occurs in its %" PRIu64
+                   " tokens, which packing needs; set data.separators%s, or packing: false",
+                   path, source->before, source->after, source->plan.tokens, made_with);
+}
+
 static enum bt_err plan_packed(struct bt_source *source, const char *path, const struct bt_rows_options *options,
                                struct bt_diag *diag)
 {
@@ -84,12 +100,7 @@ static enum bt_err plan_packed(struct bt_source *source, const char *path, const
                        path);
     enum bt_err err =
         bt_plan_packed(&shards, options->seq, source->before, source->after, &source->plan, &separators, diag);
-    if (!err && separators == 0)
-        err = bt_fail(diag, BT_EINPUT,
-                      "%s: no separator (before %" PRId64 ", after %" PRId64 ", -1 is none) occurs in its %" PRIu64
-                      " tokens, which packing needs; set data.separators, or packing: false",
-                      path, source->before, source->after, source->plan.tokens);
-    return err;
+    return err || separators > 0 ? err : fail_no_separator(source, path, diag);
 }
 
 static size_t longest_shard(const struct bt_source *source)

@@ -27,9 +27,9 @@ enum bt_err bt_conversion_open_data(const struct bt_run *run, const struct bt_lo
     if (!err && !bt_is_bitnet_model(from) && stage1->insert_subln && stage1->subln_init == BT_SUBLN_CALIBRATED)
         err = bt_rows_open_calibration(data->train, data->train_count, &options, &d.calibration, diag);
     if (!err)
-        err = bt_check_shard_tokenizer(d.validation, from->path, diag);
+        err = bt_check_shard_manifests(d.validation, from->path, diag);
     if (!err)
-        err = bt_check_shard_tokenizer(d.calibration, from->path, diag);
+        err = bt_check_shard_manifests(d.calibration, from->path, diag);
     if (err)
         bt_conversion_close_data(&d);
     else

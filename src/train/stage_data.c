@@ -88,9 +88,9 @@ enum bt_err bt_stage_open_data(const struct bt_run *run, enum bt_stage_id stage,
     if (!err && data->validation_count)
         err = bt_rows_open(data->validation, data->validation_count, &options, &d.validation, diag);
     if (!err)
-        err = bt_check_shard_tokenizer(d.train, model->path, diag);
+        err = bt_check_shard_manifests(d.train, model->path, diag);
     if (!err)
-        err = bt_check_shard_tokenizer(d.validation, model->path, diag);
+        err = bt_check_shard_manifests(d.validation, model->path, diag);
     if (!err)
         err = check_held_out(&d, diag);
     if (!err)

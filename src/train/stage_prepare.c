@@ -201,7 +201,7 @@ static enum bt_err open_teaching(struct bt_stage_run *s, struct bt_diag *diag)
         return BT_OK;
     enum bt_err err = bt_stage_open_teaching(s->run, s->stage, &s->model->shape, true, &s->teaching, diag);
     if (!err && s->teaching.teacher)
-        err = bt_check_shard_tokenizer(s->data.train, s->teaching.teacher->path, diag);
+        err = bt_check_shard_manifests(s->data.train, s->teaching.teacher->path, diag);
     return err;
 }
 

@@ -277,6 +277,28 @@ static void test_another_tokenizer_is_refused(void **state)
     free(json);
 }
 
+/* Another id in place of one, which only the manifest's hash shows. */
+static void test_a_damaged_shard_is_refused(void **state)
+{
+    size_t size;
+    (void)state;
+    RUN(0, "", "", "tokenize", "--tokenizer=.", "--out=x", "a.jsonl");
+    unsigned char *shard = test_read_file(test_format("%s/x-000000.bin", test_dir), &size);
+    shard[1026] ^= 1;
+    test_write_file(test_format("%s/x-000000.bin", test_dir), shard, size);
+    RUN(3, "", "x-000000.bin: its XXH3-64 is ", "inspect", "x-000000.bin");
+    free(shard);
+}
+
+/* Documents without anything between them: said when they are written, and when they are looked at. */
+static void test_no_separator_is_told(void **state)
+{
+    (void)state;
+    RUN(0, "documents   3, 6 bytes of text\nnote        nothing is between the documents", "", "tokenize",
+        "--tokenizer=.", "--out=x", "a.jsonl", "--before=none", "--after=none");
+    RUN(0, "documents   3 by the manifest; no separator says where they begin\n", "", "inspect", "x-000000.bin");
+}
+
 static void test_usage(void **state)
 {
     (void)state;
@@ -392,6 +414,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_malformed_tokenizer, make_world, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_examples, make_world, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_another_tokenizer_is_refused, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_a_damaged_shard_is_refused, make_world, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_no_separator_is_told, make_world, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_usage, make_world, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_split, make_world, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_split_shards, make_world, test_dir_teardown),

@@ -112,6 +112,22 @@ static void test_eval_refuses(void **state)
     EXPECT(eval_program, 3, "", "line 1", "--model", model(), "--choices", "bad.jsonl");
 }
 
+/* Ids of another tokenizer have a loss like others; the manifest says whose they are. */
+static void test_shards_of_another_tokenizer(void **state)
+{
+    size_t size;
+    (void)state;
+    unsigned char *shard = test_read_file(validation(), &size);
+    test_write_file(test_format("%s/x-000000.bin", test_dir), shard, size);
+    free(shard);
+    write_text("x.json", "{\"kind\":\"token shards\",\"tokenizer\":{\"path\":\"elsewhere\",\"xxh3_64\":"
+                         "\"0123456789abcdef\"},\"shards\":[{\"file\":\"x-000000.bin\"}]}");
+    EXPECT(eval_program, 3, "", "x-000000.bin was made with another tokenizer: its manifest names elsewhere", "--model",
+           model(), "--data", "x-*.bin");
+    EXPECT(eval_program, 3, "", "x-000000.bin was made with another tokenizer", "--model", model(), "--data", "x-*.bin",
+           "--stride", "64");
+}
+
 static void test_greedy_text_is_the_published_one(void **state)
 {
     size_t size = 0;
@@ -194,6 +210,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_forms_differ),
         cmocka_unit_test(test_eval_refuses),
+        cmocka_unit_test(test_shards_of_another_tokenizer),
         cmocka_unit_test(test_greedy_text_is_the_published_one),
         cmocka_unit_test(test_seeds_and_prompts),
         cmocka_unit_test(test_stops),

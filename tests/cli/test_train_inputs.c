@@ -210,6 +210,34 @@ static void test_shards_of_another_tokenizer(void **state)
     fresh_model(NULL);
 }
 
+/* One bit of a token: another id of the vocabulary, which nothing else would notice. */
+static void test_shards_that_are_not_as_they_were_written(void **state)
+{
+    char manifest[512];
+    uint64_t hash, size;
+    struct bt_diag diag = {""};
+    (void)state;
+    write_shard("made-000000.bin", 600, 5);
+    TEST_OK(bt_file_hash(world_path(&world, "made-000000.bin"), &hash, &size, &diag), diag);
+    snprintf(
+        manifest, sizeof manifest,
+        "{\"kind\": \"token shards\", \"tokenizer\": {\"path\": \"elsewhere\", \"xxh3_64\": \"0123456789abcdef\"}, "
+        "\"separators\": {\"before\": 7, \"after\": null}, "
+        "\"shards\": [{\"file\": \"made-000000.bin\", \"xxh3_64\": \"%016llx\"}]}",
+        (unsigned long long)hash);
+    world_write(&world, "made.json", manifest);
+    world_remove(&world, "start/tokenizer.json"); /* nothing to compare the tokenizer with */
+    WORLD_RUN_WITH(&world, "--set=stages=[stage1, stage2]", "--set=model={path: start}", "--dry-run",
+                   "--set=data.validation=[{path: made-000000.bin}]");
+    world_expect(&world, 0);
+    refuses(3, "set data.separators (its manifest says before 7, after -1), or packing: false",
+            "--set=stage2.data={train: [{path: made-000000.bin}], separators: {before: 9, after: 9}}");
+    world_flip_byte(&world, "made-000000.bin", 1024 + 40);
+    refuses(3, "made-000000.bin: its XXH3-64 is ", "--set=data.validation=[{path: made-000000.bin}]");
+    refuses(3, "made-000000.bin: its XXH3-64 is ", "--set=data.train=[{path: train.bin}, {path: made-000000.bin}]");
+    fresh_model(NULL);
+}
+
 static void test_malformed_shards(void **state)
 {
     (void)state;
@@ -269,6 +297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_missing_data, fresh_model),
         cmocka_unit_test_setup(test_ids_outside_the_vocabulary, fresh_model),
         cmocka_unit_test_setup(test_shards_of_another_tokenizer, fresh_model),
+        cmocka_unit_test_setup(test_shards_that_are_not_as_they_were_written, fresh_model),
         cmocka_unit_test_setup(test_malformed_shards, fresh_model),
         cmocka_unit_test_setup(test_data_without_rows, fresh_model),
         cmocka_unit_test_setup(test_diverged, fresh_model),

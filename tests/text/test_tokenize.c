@@ -98,6 +98,10 @@ static void test_manifest_is_found(void **state)
     assert_true(origin.known);
     assert_int_equal(origin.tokenizer_hash, bt_tokenizer_hash(tokenizer));
     assert_int_equal(origin.separators.before, 256);
+    assert_int_equal(origin.documents, 1);
+    uint64_t hash, size;
+    TEST_OK(bt_file_hash(test_format("%s-000000.bin", prefix), &hash, &size, &diag), diag);
+    assert_true(origin.hashed && origin.hash == hash);
     assert_string_equal(origin.tokenizer, folder);
     static const char *const others[] = {"-000001.bin", "-00000.bin", "x000000.bin", ".bin", "-000000.bim"};
     for (size_t i = 0; i < BT_ARRAY_LEN(others); i++) {
