@@ -1,6 +1,7 @@
 // Tokens a second of bench_decode and of llama.cpp (node-llama-cpp), one after the other in turns: the shape of
 // TinyLlama-1.1B, random ternary weights in 2 bits (TQ2_0 there), the same threads. Machines are noisy, so the best of
-// several turns counts for both.
+// several turns counts for both; and with one thread seconds are of the processor, so that a busy machine can be
+// measured too. A table comes at the end.
 //
 //   npm install --prefix FOLDER node-llama-cpp
 //   node tests/bench/llama_cpp.mjs FOLDER build/tests/bench/bench_decode [threads] [head] [turns]
@@ -131,6 +132,19 @@ async function theirs(model) {
     return speeds;
 }
 
+// The table of docs/evaluate.md.
+function printTable({ours, theirs}) {
+    const row = (name, [prompt, decode], digits) => console.log(
+        `| ${name} | ${prompt.toFixed(digits)} | ${decode.toFixed(2)} |`);
+    const unit = Number(threads) === 1 ? "a second of the processor" : "a second";
+    const head8 = head === "q8_0";
+    console.log(`\n| TinyLlama-1.1B's shape, threads ${threads} | prompt tokens ${unit} | decode tokens ${unit} |`);
+    console.log("|---|---:|---:|");
+    row(`bitnet-train, 2 bits, head ${head8 ? "int8" : head}, float32 cache`, ours, 1);
+    row(`llama.cpp, TQ2_0, head ${head}, float16 cache`, theirs, 1);
+    row("ratio", ours.map((x, i) => x / theirs[i]), 2);
+}
+
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bench-llama-"));
 try {
     const require = createRequire(path.join(path.resolve(packages), "x.js"));
@@ -144,8 +158,7 @@ try {
         best.ours = ours().map((x, i) => Math.max(x, best.ours[i]));
         best.theirs = (await theirs(model)).map((x, i) => Math.max(x, best.theirs[i]));
     }
-    console.log(`ratio         prompt ${(best.ours[0] / best.theirs[0]).toFixed(2)}  ` +
-                `decode ${(best.ours[1] / best.theirs[1]).toFixed(2)}`);
+    printTable(best);
     await model.dispose();
     await llama.dispose();
 } finally {
