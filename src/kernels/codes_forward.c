@@ -5,9 +5,9 @@
 #include "kernels/int_tile.h"
 
 enum {
-    DEPTH = 1152, /* codes of k in a strip: a panel of b and a group of a fit the first-level cache */
-    WIDTH = 384,  /* columns of b packed at once, a multiple of every instance's BT_TILE_LANES: 432 KiB */
-    HEIGHT = 96,  /* rows of a packed at once, a multiple of BT_TILE_ROWS: 108 KiB */
+    DEPTH = 768, /* codes of k in a strip */
+    WIDTH = 640, /* columns of b packed at once, a multiple of every instance's BT_TILE_LANES: 480 KiB */
+    HEIGHT = 96, /* rows of a packed at once, a multiple of BT_TILE_ROWS: 72 KiB */
 };
 
 struct strip {
@@ -71,16 +71,42 @@ static void pack_activations(int32_t *packed, int32_t *row_sum, const struct bt_
 }
 
 /* What is summed so far lies in y as int32, until the last strip makes floats of it. */
-BT_INLINE void hand_on_row(float *y, const int32_t *sums, int32_t row_sum, const struct strip *s, float unit,
-                           const float *bias, size_t lanes)
+struct finish {
+    bool first, last;
+    int32_t row_sum;
+    float unit;
+    const float *bias; /* or NULL */
+};
+
+/* Whole vectors of a row. */
+BT_INLINE void hand_on_vectors(float *y, const int32_t *sums, const struct finish *f)
+{
+    BT_UNROLL
+    for (size_t l = 0; l < BT_TILE_LANES; l += BT_VECTOR_LANES) {
+        bt_ints sum = *(const bt_ints *)(sums + l) - f->row_sum;
+        if (!f->first)
+            sum += *(const bt_ints *)(y + l);
+        if (!f->last) {
+            *(bt_ints *)(y + l) = sum;
+            continue;
+        }
+        bt_vector value = __builtin_convertvector(sum, bt_vector) * f->unit;
+        if (f->bias)
+            value += *(const bt_vector *)(f->bias + l);
+        *(bt_vector *)(y + l) = value;
+    }
+}
+
+/* The same, one by one. */
+static void hand_on_lanes(float *y, const int32_t *sums, const struct finish *f, size_t lanes)
 {
     for (size_t l = 0; l < lanes; l++) {
-        int32_t sum = sums[l] - row_sum, before = 0;
-        if (!s->first)
+        int32_t sum = sums[l] - f->row_sum, before = 0;
+        if (!f->first)
             memcpy(&before, y + l, sizeof before);
         sum += before;
-        if (s->last)
-            y[l] = bias ? (float)sum * unit + bias[l] : (float)sum * unit;
+        if (f->last)
+            y[l] = f->bias ? (float)sum * f->unit + f->bias[l] : (float)sum * f->unit;
         else
             memcpy(y + l, &sum, sizeof sum);
     }
@@ -91,11 +117,12 @@ static void hand_on(const struct bt_codes_product *p, const struct strip *s, siz
 {
     for (size_t r = 0; r < rows; r++) {
         float *y = p->y + (i + r) * p->n + j;
-        const float unit = p->a[i + r] / 127.0f * p->s, *bias = p->bias ? p->bias + j : NULL;
+        const struct finish f = {s->first, s->last, row_sum[r], p->a[i + r] / 127.0f * p->s,
+                                 p->bias ? p->bias + j : NULL};
         if (lanes == BT_TILE_LANES)
-            hand_on_row(y, sums + r * BT_TILE_LANES, row_sum[r], s, unit, bias, BT_TILE_LANES);
+            hand_on_vectors(y, sums + r * BT_TILE_LANES, &f);
         else
-            hand_on_row(y, sums + r * BT_TILE_LANES, row_sum[r], s, unit, bias, lanes);
+            hand_on_lanes(y, sums + r * BT_TILE_LANES, &f, lanes);
     }
 }
 
@@ -105,9 +132,10 @@ static void block(const struct bt_codes_product *p, const struct strip *s, size_
     _Alignas(64) int32_t sums[BT_TILE_ROWS * BT_TILE_LANES];
     for (size_t j = 0; j < width; j += BT_TILE_LANES)
         for (size_t i = 0; i < height; i += BT_TILE_ROWS) {
-            bt_tile_bytes(sums, left + i * s->units, packed + j * s->units, s->units);
-            hand_on(p, s, i0 + i, j0 + j, BT_MIN((size_t)BT_TILE_ROWS, height - i), BT_MIN(BT_TILE_LANES, width - j),
-                    sums, row_sum + i);
+            const size_t rows = BT_MIN((size_t)BT_TILE_ROWS, height - i), lanes = BT_MIN(BT_TILE_LANES, width - j);
+            const struct bt_tile_goal goal = bt_tile_goal(p->y + (i0 + i) * p->n + j0 + j, p->n, rows, lanes);
+            bt_tile_bytes(sums, left + i * s->units, packed + j * s->units, s->units, &goal);
+            hand_on(p, s, i0 + i, j0 + j, rows, lanes, sums, row_sum + i);
         }
 }
 
@@ -115,8 +143,9 @@ static void strip_of_tile(const struct bt_codes_product *p, const struct strip *
                           size_t width)
 {
     _Alignas(64) int32_t packed[WIDTH * DEPTH / 4], left[HEIGHT * DEPTH / 4], row_sum[HEIGHT];
-    for (size_t j = 0; j < width; j += WIDTH) {
-        const size_t columns = BT_MIN((size_t)WIDTH, width - j);
+    const size_t wide = bt_equal_parts(width, WIDTH, BT_TILE_LANES);
+    for (size_t j = 0; j < width; j += wide) {
+        const size_t columns = BT_MIN(wide, width - j);
         pack_weights(packed, p, s, j0 + j, columns);
         for (size_t i = 0; i < height; i += HEIGHT) {
             const size_t rows = BT_MIN((size_t)HEIGHT, height - i);

@@ -6,8 +6,9 @@
 
 enum {
     DEPTH = BT_GRADIENT_STRIP,
-    WIDTH = 384, /* columns of b packed at once, a multiple of every instance's BT_TILE_LANES: 240 KiB */
+    WIDTH = 640, /* columns of b packed at once, a multiple of every instance's BT_TILE_LANES: 400 KiB */
     HEIGHT = 96, /* rows of g packed at once, a multiple of BT_TILE_ROWS: 60 KiB, and as much before they are turned */
+    AHEAD = 8,   /* rows of dy (k, m) */
 };
 
 /* A row below this is as good as zero, and its scale has a finite inverse. */
@@ -34,6 +35,13 @@ static float inverse_of(float h)
     return isfinite(h) ? MOST / h : 0.0f;
 }
 
+/* Parts of rows lie too far apart for the processor to guess the next one. */
+static void prefetch_row(const float *row, size_t n)
+{
+    for (size_t x = 0; x < n; x += 16) /* floats of a cache line */
+        __builtin_prefetch(row + x);
+}
+
 /* Codes of rows of dy (m, k). codes: rows of 2 * units. */
 static void code_rows(int16_t *codes, float *h, const struct bt_gradient_product *p, const struct strip *s, size_t i,
                       size_t height)
@@ -41,6 +49,8 @@ static void code_rows(int16_t *codes, float *h, const struct bt_gradient_product
     for (size_t r = 0; r < height; r++) {
         const float *row = p->dy + (i + r) * p->k + s->p0;
         int16_t *to = codes + r * 2 * s->units;
+        if (r + 1 < height)
+            prefetch_row(row + p->k, s->depth);
         h[r] = at_least_smallest(bt_largest(row, s->depth));
         const float inverse = inverse_of(h[r]);
         if (inverse == 0.0f) {
@@ -68,6 +78,8 @@ static void column_scales(float *h, const struct bt_gradient_product *p, const s
 {
     int32_t most[HEIGHT] = {0};
     for (size_t x = 0; x < s->depth; x++) {
+        if (x + AHEAD < s->depth)
+            prefetch_row(p->dy + (s->p0 + x + AHEAD) * p->m + i, height);
         const float *row = p->dy + (s->p0 + x) * p->m + i, weight = p->weight ? p->weight[s->p0 + x] : 1.0f;
 #pragma omp simd
         for (size_t c = 0; c < height; c++) {
@@ -162,29 +174,29 @@ static void pack_codes(int32_t *packed, const struct bt_gradient_product *p, con
     }
 }
 
-BT_INLINE void hand_on_row(float *c, const int32_t *sums, float unit, bool accumulate, size_t lanes)
+/* Whole vectors of a row. */
+BT_INLINE void hand_on_vectors(float *c, const int32_t *sums, float unit, bool accumulate)
 {
-    if (accumulate) {
-#pragma omp simd
-        for (size_t l = 0; l < lanes; l++)
-            c[l] += (float)sums[l] * unit;
-    } else {
-#pragma omp simd
-        for (size_t l = 0; l < lanes; l++)
-            c[l] = (float)sums[l] * unit;
+    BT_UNROLL
+    for (size_t l = 0; l < BT_TILE_LANES; l += BT_VECTOR_LANES) {
+        bt_vector value = __builtin_convertvector(*(const bt_ints *)(sums + l), bt_vector) * unit;
+        if (accumulate)
+            value += *(const bt_vector *)(c + l);
+        *(bt_vector *)(c + l) = value;
     }
 }
 
 static void hand_on(const struct bt_gradient_product *p, bool accumulate, size_t i, size_t j, size_t rows, size_t lanes,
                     const int32_t *sums, const float *h)
 {
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < rows; r++, sums += BT_TILE_LANES) {
         float *c = p->c + (i + r) * p->n + j;
         const float unit = h[r] / MOST * p->scale;
         if (lanes == BT_TILE_LANES)
-            hand_on_row(c, sums + r * BT_TILE_LANES, unit, accumulate, BT_TILE_LANES);
+            hand_on_vectors(c, sums, unit, accumulate);
         else
-            hand_on_row(c, sums + r * BT_TILE_LANES, unit, accumulate, lanes);
+            for (size_t l = 0; l < lanes; l++)
+                c[l] = accumulate ? c[l] + (float)sums[l] * unit : (float)sums[l] * unit;
     }
 }
 
@@ -195,11 +207,10 @@ static void block(const struct bt_gradient_product *p, const struct strip *s, si
     const bool accumulate = p->accumulate || s->p0 > 0;
     for (size_t j = 0; j < width; j += BT_TILE_LANES)
         for (size_t i = 0; i < height; i += BT_TILE_ROWS) {
-            const size_t rows = BT_MIN((size_t)BT_TILE_ROWS, height - i);
-            for (size_t r = 0; r < rows; r++) /* c comes from memory while the tile is summed */
-                __builtin_prefetch(p->c + (i0 + i + r) * p->n + j0 + j, 1);
-            bt_tile_shorts(sums, left + i * s->units, packed + j * s->units, s->units);
-            hand_on(p, accumulate, i0 + i, j0 + j, rows, BT_MIN(BT_TILE_LANES, width - j), sums, h + i);
+            const size_t rows = BT_MIN((size_t)BT_TILE_ROWS, height - i), lanes = BT_MIN(BT_TILE_LANES, width - j);
+            const struct bt_tile_goal goal = bt_tile_goal(p->c + (i0 + i) * p->n + j0 + j, p->n, rows, lanes);
+            bt_tile_shorts(sums, left + i * s->units, packed + j * s->units, s->units, &goal);
+            hand_on(p, accumulate, i0 + i, j0 + j, rows, lanes, sums, h + i);
         }
 }
 
@@ -208,8 +219,9 @@ static void strip_of_tile(const struct bt_gradient_product *p, const struct stri
 {
     _Alignas(64) int32_t packed[WIDTH * DEPTH / 2], left[HEIGHT * DEPTH / 2];
     float h[HEIGHT];
-    for (size_t j = 0; j < width; j += WIDTH) {
-        const size_t columns = BT_MIN((size_t)WIDTH, width - j);
+    const size_t wide = bt_equal_parts(width, WIDTH, BT_TILE_LANES);
+    for (size_t j = 0; j < width; j += wide) {
+        const size_t columns = BT_MIN(wide, width - j);
         pack_codes(packed, p, s, j0 + j, columns);
         for (size_t i = 0; i < height; i += HEIGHT) {
             const size_t rows = BT_MIN((size_t)HEIGHT, height - i);
