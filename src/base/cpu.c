@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
 /* The builtin asks cpuid and also whether the operating system saves the wide registers. */
 enum bt_cpu_level bt_cpu_level(void)
 {
@@ -15,10 +17,29 @@ enum bt_cpu_level bt_cpu_level(void)
         return BT_CPU_AVX2;
     return BT_CPU_AVX512;
 }
+
+/* Not every compiler's builtin knows these two. That wide registers are saved is part of the level. */
+bool bt_cpu_vnni(enum bt_cpu_level level)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (level == BT_CPU_PORTABLE || level > bt_cpu_level())
+        return false;
+    if (level == BT_CPU_AVX512)
+        return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx >> 11 & 1);
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || eax < 1)
+        return false;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
 #else
 enum bt_cpu_level bt_cpu_level(void)
 {
     return BT_CPU_PORTABLE;
+}
+
+bool bt_cpu_vnni(enum bt_cpu_level level)
+{
+    (void)level;
+    return false;
 }
 #endif
 

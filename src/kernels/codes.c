@@ -19,6 +19,20 @@ const struct bt_codes *bt_codes_for(enum bt_cpu_level level)
     return &implementations[bt_instance_level(level)];
 }
 
+const struct bt_codes *bt_codes_vnni(enum bt_cpu_level level)
+{
+    static const struct bt_codes implementations[BT_CPU_AVX512 + 1] = {
+        [BT_CPU_PORTABLE] = {.name = NULL},
+#ifdef BT_HAVE_AVX2_VNNI
+        [BT_CPU_AVX2] = {"int8-avx2-vnni", bt_codes_forward_avx2_vnni, bt_codes_gradient_avx2_vnni},
+#endif
+#ifdef BT_HAVE_AVX512_VNNI
+        [BT_CPU_AVX512] = {"int8-avx512-vnni", bt_codes_forward_avx512_vnni, bt_codes_gradient_avx512_vnni},
+#endif
+    };
+    return implementations[level].name && bt_cpu_vnni(level) ? &implementations[level] : NULL;
+}
+
 struct forward {
     bt_codes_tile_fn *tile;
     const struct bt_codes_product *product;

@@ -57,8 +57,10 @@ struct bt_codes {
     bt_gradient_tile_fn *gradient;
 };
 
-/* The best of at most `level` and of what the machine has. */
+/* The best of at most `level` and of what the machine has, without VNNI. */
 const struct bt_codes *bt_codes_for(enum bt_cpu_level level);
+/* That with VNNI in the vectors of `level`; NULL where the build or the machine is without it. */
+const struct bt_codes *bt_codes_vnni(enum bt_cpu_level level);
 
 /* The whole products, parallel over tiles. */
 void bt_codes_forward(const struct bt_codes *codes, const struct bt_codes_product *product);

@@ -64,5 +64,10 @@ void bt_kernels_fill_double(struct bt_kernels *kernels);
 bt_gemm_fn bt_gemm_portable, bt_gemm_avx2, bt_gemm_avx512;
 bt_codes_tile_fn bt_codes_forward_portable, bt_codes_forward_avx2, bt_codes_forward_avx512;
 bt_gradient_tile_fn bt_codes_gradient_portable, bt_codes_gradient_avx2, bt_codes_gradient_avx512;
+bt_codes_tile_fn bt_codes_forward_avx2_vnni, bt_codes_forward_avx512_vnni;
+bt_gradient_tile_fn bt_codes_gradient_avx2_vnni, bt_codes_gradient_avx512_vnni;
+/* For tests: the form of the VNNI instances without its instructions. */
+bt_codes_tile_fn bt_codes_forward_avx2_emulated, bt_codes_forward_avx512_emulated;
+bt_gradient_tile_fn bt_codes_gradient_avx2_emulated, bt_codes_gradient_avx512_emulated;
 
 #endif

@@ -68,10 +68,11 @@ static enum bt_err restore_matmul(const char *name, struct bt_compute *compute, 
                    name);
 }
 
-/* The bits are those of the implementation at hand, whichever level made the checkpoint. */
+/* VNNI or not: the bits are the same, and so the machine decides unless the checkpoint says that it was kept out. */
 static void restore_codes(const struct bt_train_state *state, struct bt_compute *compute)
 {
-    compute->codes = bt_codes_for(compute->kernels.level);
+    const struct bt_codes *plain = bt_codes_for(compute->kernels.level), *vnni = bt_codes_vnni(compute->kernels.level);
+    compute->codes = vnni && strcmp(state->codes, plain->name) ? vnni : plain;
     compute->int8_forward = strcmp(state->codes, FLOAT32) != 0;
     compute->int16_gradient = strcmp(state->gradient, FLOAT32) != 0;
 }

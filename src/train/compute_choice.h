@@ -2,11 +2,11 @@
  * what the build has, never a timing. The choice is written into the start record and the checkpoint, and a resume
  * keeps it.
  *
- *   kernels: auto     the best instruction set of the machine, matrix products by oneDNN where the build has it
- *                     and the machine is not one with AVX2 and no more, for which our own are faster
- *   matmul: auto      at lambda = 1 on int8 codes with AVX2 or better: the same bits as float32, sooner
- *   gradient: auto    float32 (docs/performance.md has what int16 costs and gives)
- *   kernels: LEVEL    at most that level, matrix products by our own kernels too */
+ *   kernels: auto     the best instruction set of the machine, with VNNI for products of codes, and matrix products by
+ * oneDNN where the build has it and the machine is not one with AVX2 and no more, for which our own are faster matmul:
+ * auto      at lambda = 1 on int8 codes with AVX2 or better: the same bits as float32, sooner gradient: auto    float32
+ * (docs/performance.md has what int16 costs and gives) kernels: LEVEL    at most that level and without VNNI, matrix
+ * products by our own kernels too */
 #ifndef BT_TRAIN_COMPUTE_CHOICE_H
 #define BT_TRAIN_COMPUTE_CHOICE_H
 

@@ -46,6 +46,14 @@ static void the_level_agrees_with_the_kernel(void **state)
     assert_int_equal(bt_cpu_level(), avx512 ? BT_CPU_AVX512 : avx2 ? BT_CPU_AVX2 : BT_CPU_PORTABLE);
 }
 
+static void vnni_agrees_with_the_kernel(void **state)
+{
+    (void)state;
+    assert_false(bt_cpu_vnni(BT_CPU_PORTABLE));
+    assert_int_equal(bt_cpu_vnni(BT_CPU_AVX2), bt_cpu_level() >= BT_CPU_AVX2 && kernel_lists("avx_vnni"));
+    assert_int_equal(bt_cpu_vnni(BT_CPU_AVX512), bt_cpu_level() >= BT_CPU_AVX512 && kernel_lists("avx512_vnni"));
+}
+
 static void the_count_follows_the_affinity(void **state)
 {
     (void)state;
@@ -71,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(the_level_agrees_with_the_kernel),
+        cmocka_unit_test(vnni_agrees_with_the_kernel),
         cmocka_unit_test(the_count_follows_the_affinity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@ static enum bt_err choose(const char *kernels, struct bt_compute *compute, struc
     if (!strcmp(kernels, "onednn")) {
         if (!bt_matmul_onednn())
             return bt_fail(diag, BT_EUSAGE, "--kernels onednn: this build is without it");
-        bt_compute_init(compute, BT_CPU_AVX512);
+        bt_compute_auto(compute);
         compute->matmul = bt_matmul_onednn();
         return BT_OK;
     }

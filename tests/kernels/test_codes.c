@@ -11,6 +11,52 @@
 #include "kernels/codes.h"
 #include "random_reals.h"
 
+/* The form of VNNI without its instructions, so that all but those is tested on every machine. */
+bt_codes_tile_fn bt_codes_forward_avx2_emulated, bt_codes_forward_avx512_emulated;
+bt_gradient_tile_fn bt_codes_gradient_avx2_emulated, bt_codes_gradient_avx512_emulated;
+
+static const struct bt_codes emulated[] = {
+    [BT_CPU_PORTABLE] = {.name = NULL},
+#ifdef HAVE_AVX2
+    [BT_CPU_AVX2] = {"emulated-avx2", bt_codes_forward_avx2_emulated, bt_codes_gradient_avx2_emulated},
+#endif
+#ifdef HAVE_AVX512
+    [BT_CPU_AVX512] = {"emulated-avx512", bt_codes_forward_avx512_emulated, bt_codes_gradient_avx512_emulated},
+#endif
+};
+
+/* All that this machine can run, the plain one first. */
+struct all {
+    const struct bt_codes *codes[9];
+    size_t count;
+};
+
+static struct all all_codes(void)
+{
+    struct all all = {{NULL}, 0};
+    for (int level = BT_CPU_PORTABLE; level <= (int)bt_cpu_level(); level++) {
+        all.codes[all.count++] = bt_codes_for((enum bt_cpu_level)level);
+        if ((size_t)level < BT_ARRAY_LEN(emulated) && emulated[level].name)
+            all.codes[all.count++] = &emulated[level];
+        if (bt_codes_vnni((enum bt_cpu_level)level))
+            all.codes[all.count++] = bt_codes_vnni((enum bt_cpu_level)level);
+    }
+    return all;
+}
+
+/* Those with the instructions of VNNI are there where the machine has them. */
+static void vnni_is_there_where_the_machine_has_it(void **state)
+{
+    (void)state;
+    for (int level = BT_CPU_PORTABLE; level <= BT_CPU_AVX512; level++) {
+        const struct bt_codes *vnni = bt_codes_vnni((enum bt_cpu_level)level);
+        if (vnni)
+            assert_true(bt_cpu_vnni((enum bt_cpu_level)level) && strstr(vnni->name, "vnni"));
+        print_message("%s: %s\n", bt_cpu_level_name((enum bt_cpu_level)level), vnni ? vnni->name : "no VNNI");
+    }
+    assert_null(bt_codes_vnni(BT_CPU_PORTABLE));
+}
+
 struct size {
     size_t m, n, k;
 };
@@ -43,8 +89,9 @@ static void check_forward(struct size size, bool biased)
                                        .s = 0.37f,
                                        .bias = biased ? random_reals(&arena, n, -1.0, 1.0, "bias") : NULL,
                                        .y = y};
-    for (int level = 0; level <= BT_CPU_AVX512; level++) {
-        const struct bt_codes *codes = bt_codes_for((enum bt_cpu_level)level);
+    const struct all all = all_codes();
+    for (size_t l = 0; l < all.count; l++) {
+        const struct bt_codes *codes = all.codes[l];
         memset(y, 0xff, m * n * sizeof *y);
         bt_codes_forward(codes, &p);
         for (size_t i = 0; i < m * n; i++) {
@@ -70,23 +117,41 @@ static void forward_is_exact(void **state)
     }
 }
 
-/* All codes at their largest: nothing saturates between the sums of bytes and of words. */
+/* Rows of codes at one end against rows of one weight: nothing saturates between the sums of bytes and of words, with
+ * one code more or less than what 16 bits hold (64 units of 4), and than a strip (768). */
+static void check_ends(size_t k)
+{
+    enum { ROWS = 14, COLUMNS = 67, MOST = 3000 };
+    static const int8_t ends[] = {127, -127, -128}, weights[] = {1, -1, 0};
+    static int8_t codes[ROWS * MOST], t[COLUMNS * MOST];
+    static float a[ROWS], y[ROWS * COLUMNS];
+    const struct all all = all_codes();
+    for (size_t i = 0; i < ROWS; i++) {
+        memset(codes + i * k, ends[i % 3], k);
+        a[i] = 127.0f;
+    }
+    for (size_t j = 0; j < COLUMNS; j++)
+        memset(t + j * k, weights[j % 3], k);
+    const struct bt_codes_product p = {
+        .m = ROWS, .n = COLUMNS, .k = k, .codes = codes, .a = a, .t = t, .s = 1.0f, .y = y};
+    for (size_t l = 0; l < all.count; l++) {
+        memset(y, 0xff, sizeof y);
+        bt_codes_forward(all.codes[l], &p);
+        for (size_t i = 0; i < ROWS * COLUMNS; i++)
+            if (y[i] != (float)(ends[i / COLUMNS % 3] * weights[i % COLUMNS % 3] * (int32_t)k))
+                fail_msg("%s, k = %zu: codes %d times %d gave %.9g", all.codes[l]->name, k, ends[i / COLUMNS % 3],
+                         weights[i % COLUMNS % 3], (double)y[i]);
+    }
+}
+
 static void forward_does_not_saturate(void **state)
 {
-    enum { K = 3000 };
-    static int8_t codes[2 * K], t[2 * K];
-    const float a[] = {127.0f, 127.0f};
-    float y[4];
+    static const size_t around[] = {4, 256, 512, 768, 1024, 1536, 2304};
     (void)state;
-    for (size_t i = 0; i < 2 * K; i++) {
-        codes[i] = i < K ? 127 : -127;
-        t[i] = i < K ? 1 : -1;
-    }
-    const struct bt_codes_product p = {.m = 2, .n = 2, .k = K, .codes = codes, .a = a, .t = t, .s = 1.0f, .y = y};
-    for (int level = 0; level <= BT_CPU_AVX512; level++) {
-        bt_codes_forward(bt_codes_for((enum bt_cpu_level)level), &p);
-        assert_true(y[0] == 127.0f * K && y[1] == -127.0f * K && y[2] == -127.0f * K && y[3] == 127.0f * K);
-    }
+    for (size_t i = 0; i < BT_ARRAY_LEN(around); i++)
+        for (size_t k = around[i] - 1; k <= around[i] + 1; k++)
+            check_ends(k);
+    check_ends(3000);
 }
 
 static struct bt_gradient_product make_gradient(struct bt_arena *arena, struct size size, bool transposed)
@@ -127,13 +192,14 @@ static void check_gradient(struct size size, bool transposed, bool accumulate)
     struct bt_gradient_product p = make_gradient(&arena, size, transposed);
     float *first = bt_arena_take(&arena, cells, sizeof *first), *c = bt_arena_take(&arena, cells, sizeof *c);
     p.accumulate = accumulate;
-    for (int level = 0; level <= BT_CPU_AVX512; level++) {
-        const struct bt_codes *codes = bt_codes_for((enum bt_cpu_level)level);
-        p.c = level ? c : first;
+    const struct all all = all_codes();
+    for (size_t l = 0; l < all.count; l++) {
+        const struct bt_codes *codes = all.codes[l];
+        p.c = l ? c : first;
         for (size_t i = 0; i < cells; i++)
             p.c[i] = accumulate ? 1e-3f : NAN;
         bt_codes_gradient(codes, &p);
-        if (level && memcmp(first, c, cells * sizeof *c))
+        if (l && memcmp(first, c, cells * sizeof *c))
             fail_msg("%s %zu %zu %zu: other bits than %s", codes->name, size.m, size.n, size.k, bt_codes_for(0)->name);
     }
     for (size_t i = 0; i < cells; i++) {
@@ -167,8 +233,9 @@ static void gradients_do_not_overflow(void **state)
     }
     const struct bt_gradient_product p = {
         .m = 1, .n = 1, .k = K, .dy = dy, .transposed = true, .b = b, .scale = 1.0f, .c = &c};
-    for (int level = 0; level <= BT_CPU_AVX512; level++) {
-        bt_codes_gradient(bt_codes_for((enum bt_cpu_level)level), &p);
+    const struct all all = all_codes();
+    for (size_t l = 0; l < all.count; l++) {
+        bt_codes_gradient(all.codes[l], &p);
         assert_true(fabs((double)c / (2.0 * 127.0 * K) - 1.0) < 1e-6);
     }
 }
@@ -236,6 +303,7 @@ static void bits_do_not_depend_on_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vnni_is_there_where_the_machine_has_it),
         cmocka_unit_test(forward_is_exact),
         cmocka_unit_test(forward_does_not_saturate),
         cmocka_unit_test(gradients_are_as_good_as_their_codes),
