@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/file.h"
 #include "report_world.h"
@@ -76,12 +77,58 @@ static void a_watch_ends_when_told_to(void **state)
     test_remove_dir(folder);
 }
 
+struct going {
+    const char *run, *page, *metrics;
+    bool more;
+};
+
+/* Once there is a page of its first half, the run writes the other and is finished. */
+static int go_on(void *context, double elapsed_s)
+{
+    struct going *going = context;
+    (void)elapsed_s;
+    if (going->more || !bt_file_exists(going->page))
+        return 0;
+    going->more = true;
+    test_write_file(test_format("%s/metrics.jsonl", going->run), going->metrics, strlen(going->metrics));
+    assert_int_equal(mkdir(test_format("%s/stage2", going->run), 0777), 0);
+    assert_int_equal(mkdir(test_format("%s/stage2/model", going->run), 0777), 0);
+    return 0;
+}
+
+static void a_watch_follows_a_run_to_its_end(void **state)
+{
+    char *folder = test_make_dir(), *metrics = stage2_metrics(40), *half = strdup(metrics);
+    *strstr(half, "{\"event\":\"train\",\"stage\":\"stage2\",\"step\":21,") = '\0';
+    char *run = strdup(write_run(folder, "run", &(struct run_given){.config = stage2_config, .metrics = half}));
+    char *page = strdup(test_format("%s/a.html", folder));
+    struct going going = {.run = run, .page = page, .metrics = metrics};
+    const char *argv[] = {program, "--watch", "--every", "1", "--out", page, run, NULL};
+    struct test_output output;
+    (void)state;
+    test_run(&(struct test_program){.argv = argv, .signal_now = go_on, .context = &going}, &output);
+    assert_int_equal(output.exit_code, 0);
+    assert_true(going.more);
+    test_output_free(&output);
+    char *text = (char *)test_read_file(page, NULL);
+    assert_non_null(strstr(text, "data-points=\"40\""));
+    assert_null(strstr(text, "data-points=\"20\""));
+    assert_null(strstr(text, "http-equiv=\"refresh\""));
+    free(text);
+    free(page);
+    free(run);
+    free(half);
+    free(metrics);
+    test_remove_dir(folder);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_and_a_text_are_made),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(a_watch_ends_when_told_to),
+        cmocka_unit_test(a_watch_follows_a_run_to_its_end),
     };
     program = argc > 1 ? realpath(argv[1], NULL) : NULL;
     return program ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
