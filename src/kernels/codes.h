@@ -19,12 +19,13 @@
 /* y (m, n) = x (m, k) w (n, k)^T in codes; all rows are packed. k is at most BT_CODES_MAX_K. */
 struct bt_codes_product {
     size_t m, n, k;
-    const int8_t *codes; /* (m, k), -127 to 127 */
-    const float *a;      /* (m), of the rows: x = codes * a / 127 */
-    const int8_t *t;     /* (n, k), -1, 0, 1 */
-    float s;             /* w = t * s */
-    const float *bias;   /* (n) or NULL */
-    float *y;            /* (float)(sum of code products) * ((a / 127) * s) + bias */
+    const int8_t *codes;   /* (m, k), -127 to 127 */
+    const float *a;        /* (m), of the rows: x = codes * a / 127 */
+    const int8_t *t;       /* (n, k), -1, 0, 1 */
+    float s;               /* w = t * s */
+    const float *bias;     /* (n) or NULL */
+    float *y;              /* ((float)(sum of code products) * ((a / 127) * s) + bias) + residual */
+    const float *residual; /* (m, n), no part of y, or NULL */
 };
 
 /* c (m, n) = or += scale * g b, where g is made of int16 codes of a float gradient.

@@ -75,7 +75,7 @@ struct finish {
     bool first, last;
     int32_t row_sum;
     float unit;
-    const float *bias; /* or NULL */
+    const float *bias, *residual; /* or NULL */
 };
 
 /* Whole vectors of a row. */
@@ -93,6 +93,8 @@ BT_INLINE void hand_on_vectors(float *y, const int32_t *sums, const struct finis
         bt_vector value = __builtin_convertvector(sum, bt_vector) * f->unit;
         if (f->bias)
             value += *(const bt_vector *)(f->bias + l);
+        if (f->residual)
+            value += *(const bt_vector *)(f->residual + l);
         *(bt_vector *)(y + l) = value;
     }
 }
@@ -105,10 +107,13 @@ static void hand_on_lanes(float *y, const int32_t *sums, const struct finish *f,
         if (!f->first)
             memcpy(&before, y + l, sizeof before);
         sum += before;
-        if (f->last)
-            y[l] = f->bias ? (float)sum * f->unit + f->bias[l] : (float)sum * f->unit;
-        else
+        if (!f->last) {
             memcpy(y + l, &sum, sizeof sum);
+            continue;
+        }
+        y[l] = f->bias ? (float)sum * f->unit + f->bias[l] : (float)sum * f->unit;
+        if (f->residual)
+            y[l] += f->residual[l];
     }
 }
 
@@ -117,8 +122,12 @@ static void hand_on(const struct bt_codes_product *p, const struct strip *s, siz
 {
     for (size_t r = 0; r < rows; r++) {
         float *y = p->y + (i + r) * p->n + j;
-        const struct finish f = {s->first, s->last, row_sum[r], p->a[i + r] / 127.0f * p->s,
-                                 p->bias ? p->bias + j : NULL};
+        const struct finish f = {.first = s->first,
+                                 .last = s->last,
+                                 .row_sum = row_sum[r],
+                                 .unit = p->a[i + r] / 127.0f * p->s,
+                                 .bias = p->bias ? p->bias + j : NULL,
+                                 .residual = p->residual ? p->residual + (i + r) * p->n + j : NULL};
         if (lanes == BT_TILE_LANES)
             hand_on_vectors(y, sums + r * BT_TILE_LANES, &f);
         else

@@ -67,7 +67,8 @@ bt_gradient_tile_fn bt_codes_gradient_portable, bt_codes_gradient_avx2, bt_codes
 bt_codes_tile_fn bt_codes_forward_avx2_vnni, bt_codes_forward_avx512_vnni;
 bt_gradient_tile_fn bt_codes_gradient_avx2_vnni, bt_codes_gradient_avx512_vnni;
 /* For tests: the form of the VNNI instances without its instructions. */
-bt_codes_tile_fn bt_codes_forward_avx2_emulated, bt_codes_forward_avx512_emulated;
-bt_gradient_tile_fn bt_codes_gradient_avx2_emulated, bt_codes_gradient_avx512_emulated;
+bt_codes_tile_fn bt_codes_forward_portable_emulated, bt_codes_forward_avx2_emulated, bt_codes_forward_avx512_emulated;
+bt_gradient_tile_fn bt_codes_gradient_portable_emulated, bt_codes_gradient_avx2_emulated,
+    bt_codes_gradient_avx512_emulated;
 
 #endif

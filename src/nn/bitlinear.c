@@ -103,6 +103,27 @@ static void fixed_fwd(const struct bt_bitlinear *layer, const struct bt_compute 
         compute->kernels.bias_fwd(y, layer->bias, input->n, layer->out);
 }
 
+static bool on_codes(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda)
+{
+    return !layer->fixed && is_exact(layer, lambda) && compute->int8_forward;
+}
+
+static void codes_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float *y,
+                      const float *residual, const struct bt_linear_input *input)
+{
+    const struct bt_codes_product product = {.m = input->n,
+                                             .n = layer->out,
+                                             .k = layer->in,
+                                             .codes = input->codes,
+                                             .a = input->a,
+                                             .t = layer->t,
+                                             .s = *layer->s,
+                                             .bias = layer->bias,
+                                             .y = y,
+                                             .residual = residual};
+    bt_codes_forward(compute->codes, &product);
+}
+
 void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
                       struct bt_linear_input *input, float *we)
 {
@@ -111,10 +132,8 @@ void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute 
         fixed_fwd(layer, compute, lambda, y, input);
         return;
     }
-    if (is_exact(layer, lambda) && compute->int8_forward) {
-        const struct bt_codes_product product = {n,         out,         in, input->codes, input->a, layer->t,
-                                                 *layer->s, layer->bias, y};
-        bt_codes_forward(compute->codes, &product);
+    if (on_codes(layer, compute, lambda)) {
+        codes_fwd(layer, compute, y, NULL, input);
         return;
     }
     if (is_exact(layer, lambda)) {
@@ -128,6 +147,17 @@ void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute 
     bt_matmul_run(compute->matmul, BT_NT, n, out, in, xe, effective_weight(layer, lambda, we), y, false);
     if (layer->bias)
         compute->kernels.bias_fwd(y, layer->bias, n, out);
+}
+
+void bt_bitlinear_fwd_add(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
+                          const float *residual, struct bt_linear_input *input, float *we)
+{
+    if (on_codes(layer, compute, lambda)) {
+        codes_fwd(layer, compute, y, residual, input);
+        return;
+    }
+    bt_bitlinear_fwd(layer, compute, lambda, y, input, we);
+    compute->kernels.add(y, residual, input->n * layer->out);
 }
 
 /* Both products on int16 codes of dy: with the ternary codes, and with the int8 codes of x, whose scales go into dy. */

@@ -57,6 +57,10 @@ bool bt_bitlinear_needs_x(const struct bt_bitlinear *layer, float lambda);
 /* y (n, out) is overwritten. we: scratch of out * in floats. */
 void bt_bitlinear_fwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
                       struct bt_linear_input *input, float *we);
+/* The same plus residual (n, out), which is no part of y: the bits of an addition after it, in one pass where the
+ * product is one of codes. */
+void bt_bitlinear_fwd_add(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *y,
+                          const float *residual, struct bt_linear_input *input, float *we);
 /* Adds to dw and dbias; dx (n, in) is added to with add_dx, else overwritten. dx overlaps neither dy nor the input. */
 void bt_bitlinear_bwd(const struct bt_bitlinear *layer, const struct bt_compute *compute, float lambda, float *dx,
                       bool add_dx, const float *dy, struct bt_linear_input *input, float *we);

@@ -210,8 +210,7 @@ static void attention_branch_fwd(struct bt_block *block, const struct bt_block_c
         o.x = c->scratch->wide;
     }
     begin_input(block, c, BT_INPUT_O, &o);
-    linear_fwd(&block->o, c, s->x_mid, &o);
-    c->compute->kernels.add(s->x_mid, s->x_in, n * shape->hidden);
+    bt_bitlinear_fwd_add(&block->o, c->compute, c->lambda, s->x_mid, s->x_in, &o, c->scratch->we);
 }
 
 /* Up to the input of down_proj, which is returned. */
@@ -246,8 +245,7 @@ static struct bt_linear_input save(struct bt_block *block, const struct bt_block
 void bt_block_fwd(struct bt_block *block, const struct bt_block_context *c, float *x_out)
 {
     struct bt_linear_input f = save(block, c);
-    linear_fwd(&block->down, c, x_out, &f);
-    c->compute->kernels.add(x_out, block->saved.x_mid, tokens_of(c) * c->shape->hidden);
+    bt_bitlinear_fwd_add(&block->down, c->compute, c->lambda, x_out, block->saved.x_mid, &f, c->scratch->we);
 }
 
 void bt_block_save_again(struct bt_block *block, const struct bt_block_context *c)
