@@ -25,7 +25,7 @@ static const struct bt_program program = {
                "  generate    documents of a probabilistic grammar, with the exact loss that is the best possible\n"
                "  tokenize    text files to token shards\n"
                "  inspect     what a token shard holds\n"
-               "  split       a validation part held out of text files\n"
+               "  split       a validation part held out of text files or token shards\n"
                "  train-tokenizer\n"
                "              a new tokenizer made from text files",
 };
