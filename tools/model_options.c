@@ -14,7 +14,8 @@ static enum bt_cfg_kernels kernels_of(const char *word)
     static const char *const words[] = {[BT_KERNELS_AUTO] = "auto",
                                         [BT_KERNELS_PORTABLE] = "portable",
                                         [BT_KERNELS_AVX2] = "avx2",
-                                        [BT_KERNELS_AVX512] = "avx512"};
+                                        [BT_KERNELS_AVX512] = "avx512",
+                                        [BT_KERNELS_ONEDNN] = "onednn"};
     for (size_t i = 0; word && i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i], word))
             return (enum bt_cfg_kernels)i;
@@ -31,8 +32,7 @@ enum bt_err bt_model_options_begin(const struct bt_model_options_given *given, s
     if (!isnan(given->lambda) && !(given->lambda >= 0.0 && given->lambda <= 1.0))
         return bt_fail(diag, BT_EUSAGE, "--lambda: found %g, expected a number from 0 to 1", given->lambda);
     omp_set_num_threads(given->threads ? (int)given->threads : bt_cpu_count());
-    bt_compute_choose(&config, compute);
-    return BT_OK;
+    return bt_compute_choose(&config, compute, diag);
 }
 
 struct bt_run_as bt_model_options_run_as(const struct bt_model_options_given *given,

@@ -71,11 +71,9 @@ static const char *const matmul_names[] = {
     [BT_MATMUL_AUTO] = "auto", [BT_MATMUL_FLOAT32] = "float32", [BT_MATMUL_INT8] = "int8", NULL};
 static const char *const gradient_names[] = {
     [BT_GRADIENT_AUTO] = "auto", [BT_GRADIENT_FLOAT32] = "float32", [BT_GRADIENT_INT16] = "int16", NULL};
-static const char *const kernels_names[] = {[BT_KERNELS_AUTO] = "auto",
-                                            [BT_KERNELS_PORTABLE] = "portable",
-                                            [BT_KERNELS_AVX2] = "avx2",
-                                            [BT_KERNELS_AVX512] = "avx512",
-                                            NULL};
+static const char *const kernels_names[] = {
+    [BT_KERNELS_AUTO] = "auto",     [BT_KERNELS_PORTABLE] = "portable", [BT_KERNELS_AVX2] = "avx2",
+    [BT_KERNELS_AVX512] = "avx512", [BT_KERNELS_ONEDNN] = "onednn",     NULL};
 
 const char *bt_stage_name(enum bt_stage_id stage)
 {

@@ -14,6 +14,6 @@ void bt_compute_auto(struct bt_compute *compute)
     bt_compute_init(compute, BT_CPU_AVX512);
     if (bt_codes_vnni(compute->kernels.level))
         compute->codes = bt_codes_vnni(compute->kernels.level);
-    if (compute->kernels.level != BT_CPU_AVX2 && bt_matmul_onednn())
+    if (compute->kernels.level < BT_CPU_AVX2 && bt_matmul_onednn())
         compute->matmul = bt_matmul_onednn();
 }

@@ -17,9 +17,8 @@ struct bt_compute {
 /* At most `level`, all of it our own code; products of codes where the machine has instructions for them, of which VNNI
  * is not part of a level. */
 void bt_compute_init(struct bt_compute *compute, enum bt_cpu_level level);
-/* The fastest of what the machine and the build have, by a fixed rule: VNNI where it is there, and oneDNN's float32
- * products where it is there, but not with AVX2 and no more, for which our own are ahead (tests/bench/bench_products).
- */
+/* The fastest of what the machine and the build have, by a fixed rule: VNNI where it is there; oneDNN's float32
+ * products only without AVX2, for with it our own are ahead (tests/bench/bench_products). */
 void bt_compute_auto(struct bt_compute *compute);
 
 #endif

@@ -15,6 +15,7 @@ static enum bt_cpu_level bound_of(enum bt_cfg_kernels kernels)
     case BT_KERNELS_AVX2:
         return BT_CPU_AVX2;
     case BT_KERNELS_AVX512:
+    case BT_KERNELS_ONEDNN:
     case BT_KERNELS_AUTO:
         break;
     }
@@ -29,13 +30,20 @@ static void choose_codes(const struct bt_train_config *config, struct bt_compute
         compute->int8_forward = matmul == BT_MATMUL_INT8;
 }
 
-void bt_compute_choose(const struct bt_train_config *config, struct bt_compute *compute)
+enum bt_err bt_compute_choose(const struct bt_train_config *config, struct bt_compute *compute, struct bt_diag *diag)
 {
-    if (config->compute.kernels == BT_KERNELS_AUTO)
+    const enum bt_cfg_kernels kernels = config->compute.kernels;
+    if (kernels == BT_KERNELS_ONEDNN && !bt_matmul_onednn())
+        return bt_fail(diag, BT_EUSAGE,
+                       "compute.kernels: \"onednn\" is asked for, and this program was built without it");
+    if (kernels == BT_KERNELS_AUTO || kernels == BT_KERNELS_ONEDNN)
         bt_compute_auto(compute);
     else
-        bt_compute_init(compute, bound_of(config->compute.kernels));
+        bt_compute_init(compute, bound_of(kernels));
+    if (kernels == BT_KERNELS_ONEDNN)
+        compute->matmul = bt_matmul_onednn();
     choose_codes(config, compute);
+    return BT_OK;
 }
 
 static enum bt_err restore_kernels(const char *name, struct bt_kernels *kernels, struct bt_diag *diag)

@@ -188,23 +188,25 @@ static size_t resident_bytes(void)
     return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t process_bytes(const struct bt_train_config *config)
+static enum bt_err process_bytes(const struct bt_train_config *config, size_t *bytes, struct bt_diag *diag)
 {
     const size_t threads = config->compute.threads ? (size_t)config->compute.threads : (size_t)bt_cpu_count();
     struct bt_compute compute;
-    bt_compute_choose(config, &compute);
+    const enum bt_err err = bt_compute_choose(config, &compute, diag);
+    if (err)
+        return err;
     const size_t products =
         compute.matmul == bt_matmul_onednn() ? ONEDNN_BYTES + threads * ONEDNN_THREAD_BYTES : threads * THREAD_BYTES;
-    return resident_bytes() + RUN_BYTES + products;
+    *bytes = resident_bytes() + RUN_BYTES + products;
+    return BT_OK;
 }
 
 enum bt_err bt_plan_run(const struct bt_run *run, struct bt_run_plan *plan, struct bt_diag *diag)
 {
     struct planner p = {.run = run, .plan = plan};
     const struct bt_train_config *config = run->config;
-    enum bt_err err = BT_OK;
     memset(plan, 0, sizeof *plan);
-    plan->process = process_bytes(config);
+    enum bt_err err = process_bytes(config, &plan->process, diag);
     for (plan->count = 0; !err && plan->count < config->stage_count; plan->count++) {
         struct bt_stage_plan *s = &plan->stages[plan->count];
         s->stage = config->stages[plan->count];

@@ -215,8 +215,9 @@ enum bt_err bt_run_stage1(const struct bt_run *run, struct bt_diag *diag)
 {
     struct bt_conversion c = {
         .run = run, .config = &run->config->stage1, .loss_before = NAN, .loss_lambda_0 = NAN, .loss_lambda_1 = NAN};
-    bt_compute_choose(run->config, &c.compute);
-    const enum bt_err err = convert(&c, diag);
+    enum bt_err err = bt_compute_choose(run->config, &c.compute, diag);
+    if (!err)
+        err = convert(&c, diag);
     bt_params_finish(&c.params);
     bt_arena_finish(&c.arena);
     bt_conversion_close_data(&c.data);

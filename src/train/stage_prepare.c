@@ -173,10 +173,11 @@ static enum bt_err make_telemetry(struct bt_stage_run *s, struct bt_diag *diag)
 
 static enum bt_err make_trainer(struct bt_stage_run *s, struct bt_diag *diag)
 {
-    bt_compute_choose(s->run->config, &s->compute);
-    enum bt_err err =
-        bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq, s->data.updates,
-                          &s->compute, bt_stage_distils(s->stage) ? &s->teaching : NULL, &s->trainer, diag);
+    enum bt_err err = bt_compute_choose(s->run->config, &s->compute, diag);
+    if (err)
+        return err;
+    err = bt_trainer_create(s->config, &s->model->params, s->model->weights, s->data.train, s->seq, s->data.updates,
+                            &s->compute, bt_stage_distils(s->stage) ? &s->teaching : NULL, &s->trainer, diag);
     if (err || (err = make_telemetry(s, diag)))
         return err;
     s->trainer->telemetry = s->telemetry;

@@ -54,6 +54,19 @@ static void test_auto(void **state)
     same_bits("auto");
 }
 
+/* A build without it says so. */
+static void test_onednn(void **state)
+{
+    (void)state;
+    WORLD_RUN_WITH(&world, "--set=compute.kernels=onednn");
+    if (world.output.exit_code) {
+        world_expect_error(&world, 2, "built without it");
+        return;
+    }
+    world_remove(&world, "runs");
+    same_bits("onednn");
+}
+
 static void test_avx512(void **state)
 {
     (void)state;
@@ -90,6 +103,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_auto, nothing_yet),
+        cmocka_unit_test_setup(test_onednn, nothing_yet),
         cmocka_unit_test_setup(test_avx512, nothing_yet),
         cmocka_unit_test_setup(test_avx2, nothing_yet),
         cmocka_unit_test_setup(test_portable, nothing_yet),
