@@ -136,7 +136,7 @@ static void expect_orderly(const char *what, int trial)
         fail_msg("%s, trial %d: exit code %d, signal %d, stderr: %s", what, trial, o->exit_code, o->signal, o->err);
 }
 
-static const int trials = WORLD_IS_SLOW ? 60 : 200;
+static const int trials = TEST_IS_SLOW ? 60 : 200;
 
 static void tell(const char *what, int accepted)
 {

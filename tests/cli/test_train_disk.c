@@ -58,7 +58,7 @@ static void fail_at(long k, bool goes_on_failing, int error)
 /* The last operation takes the process id out of the lock, when all is done. */
 static void test_full_from_some_operation_on(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 11 : 2;
+    const long stride = TEST_IS_SLOW ? 11 : 2;
     (void)state;
     for (long k = 1; k < operations; k += stride)
         fail_at(k, true, ENOSPC);
@@ -67,7 +67,7 @@ static void test_full_from_some_operation_on(void **state)
 /* A single failure, after which the cleaning up works. */
 static void test_one_operation_fails(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 13 : 3;
+    const long stride = TEST_IS_SLOW ? 13 : 3;
     (void)state;
     for (long k = 2; k < operations; k += stride)
         fail_at(k, false, EIO);

@@ -128,7 +128,7 @@ static void test_chain(void **state)
 
 static void test_killed(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 97 : 29;
+    const long stride = TEST_IS_SLOW ? 97 : 29;
     (void)state;
     const long operations = world_count_operations(&world);
     world_keep_good(&world);

@@ -34,7 +34,7 @@ static bool kill_at(long k)
 /* With sanitizers every fourth operation, beginning at another one each second of the clock: printed. */
 static void test_killed_at_every_operation(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 4 : 1, first = WORLD_IS_SLOW ? (long)(time(NULL) % 4) : 0;
+    const long stride = TEST_IS_SLOW ? 4 : 1, first = TEST_IS_SLOW ? (long)(time(NULL) % 4) : 0;
     (void)state;
     print_message("operations %ld, %ld, ... of %ld\n", first, first + stride, operations);
     for (long k = first; k < operations; k += stride) {
@@ -46,7 +46,7 @@ static void test_killed_at_every_operation(void **state)
 /* The second kill finds what the first one left. */
 static void test_killed_twice(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 41 : 13;
+    const long stride = TEST_IS_SLOW ? 41 : 13;
     (void)state;
     for (long k = 3; k < operations; k += stride)
         for (long again = 0; again < operations - k; again += 17 + k % 29) {
@@ -86,7 +86,7 @@ static void test_killed_at_random_moments(void **state)
     print_message("seed %u\n", seed);
     srand(seed);
     for (int i = 0; i < 20; i++) {
-        double moment = 0.25e-3 * (rand() % (WORLD_IS_SLOW ? 1000 : 400));
+        double moment = 0.25e-3 * (rand() % (TEST_IS_SLOW ? 1000 : 400));
         const char *const argv[] = {world.program, "--config", "run.yaml", "--quiet", NULL};
         test_output_free(&world.output);
         test_run(

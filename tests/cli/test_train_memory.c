@@ -57,7 +57,7 @@ static double check_plan(const char *set)
 static void a_run_stays_inside_its_plan(void **state)
 {
     (void)state;
-    if (WORLD_IS_SLOW) {
+    if (TEST_IS_SLOW) {
         print_message("skipped: a sanitizer takes memory of its own\n");
         skip();
     }

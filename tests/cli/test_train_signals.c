@@ -63,7 +63,7 @@ static void expect_stopped(long k)
 /* Wherever the signal arrives, it is exit code 75 with all work saved, or the end of a run that had no more to do. */
 static void test_stops_and_continues(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 23 : 5;
+    const long stride = TEST_IS_SLOW ? 23 : 5;
     int stopped = 0;
     (void)state;
     for (long k = 3; k < operations; k += stride) {
@@ -92,7 +92,7 @@ static void test_stop_in_stage2(void **state)
 
 static void test_the_second_signal_ends_it(void **state)
 {
-    const long stride = WORLD_IS_SLOW ? 31 : 7;
+    const long stride = TEST_IS_SLOW ? 31 : 7;
     (void)state;
     for (long k = 1; k + 2 < operations; k += stride) {
         const int number = k % 2 ? SIGTERM : SIGINT;

@@ -27,7 +27,7 @@ static void convert(const char *subln_init, bool insert, double lambda_0, double
         test_format("--set=data={train: [{path: \"%s\"}], validation: [{path: \"%s\"}], max_seq_length: 256, "
                     "packing: false}",
                     train, validation),
-        WORLD_IS_SLOW ? "--set=logging.eval_tokens=4096" : "--set=logging.eval_tokens=0",
+        TEST_IS_SLOW ? "--set=logging.eval_tokens=4096" : "--set=logging.eval_tokens=0",
         test_format("--set=stage1.subln_init=%s", subln_init),
         test_format("--set=stage1.insert_subln=%s", insert ? "true" : "false"), "--set=stage1.calibration_tokens=16384",
         "--threads=2");
@@ -39,7 +39,7 @@ static void convert(const char *subln_init, bool insert, double lambda_0, double
     json_decref(report);
     print_message("%s: %.6f, at lambda 0 %.6f, at lambda 1 %.6f\n", insert ? subln_init : "no norms", before, after_0,
                   after_1);
-    if (WORLD_IS_SLOW) { /* a part of the text, which says that the program works and not which numbers it finds */
+    if (TEST_IS_SLOW) { /* a part of the text, which says that the program works and not which numbers it finds */
         assert_true(fabs(before - 1.4173) < 0.3 && fabs(after_0 - lambda_0) < 0.6 && isfinite(after_1));
         return;
     }

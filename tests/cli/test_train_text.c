@@ -223,7 +223,7 @@ static void test_a_stage_with_text_of_its_own(void **state)
 static void test_killed_while_tokenizing(void **state)
 {
     const char *const args[] = {BYTES, TEXT, "--set=stages=[stage0]", NULL};
-    const long stride = WORLD_IS_SLOW ? 7 : 1;
+    const long stride = TEST_IS_SLOW ? 7 : 1;
     (void)state;
     world_run_program(&world, world.program, NULL, args);
     world_expect(&world, 0);

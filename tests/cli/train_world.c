@@ -62,7 +62,7 @@ static void leave_leaks_to_gcc(void)
 {
 #if defined __clang__
     const char *options = getenv("ASAN_OPTIONS");
-    if (WORLD_IS_SLOW)
+    if (TEST_IS_SLOW)
         setenv("ASAN_OPTIONS", test_format("%s:detect_leaks=0", options ? options : ""), 1);
 #endif
 }
@@ -75,7 +75,7 @@ void world_make(struct train_world *world, int argc, char **argv)
         setenv("TMPDIR", "/dev/shm", 0);
     setenv("OMP_WAIT_POLICY", "passive", 1); /* threads that spin take a busy machine from each other */
     leave_leaks_to_gcc();
-    if (WORLD_IS_SLOW)
+    if (TEST_IS_SLOW)
         print_message("built with sanitizers: of the many places for a fault, some\n");
     *world = (struct train_world){.dir = test_make_dir()};
     assert_true(argc > 1);

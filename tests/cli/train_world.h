@@ -7,19 +7,6 @@
 
 #include "io/json.h"
 
-/* Sanitizers make every start of a program several times slower: the tests with hundreds of them do fewer, and say so.
- */
-#if defined __SANITIZE_ADDRESS__
-#define WORLD_IS_SLOW 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-#define WORLD_IS_SLOW 1
-#endif
-#endif
-#ifndef WORLD_IS_SLOW
-#define WORLD_IS_SLOW 0
-#endif
-
 struct train_world {
     char *dir;
     char *program;                   /* bitnet-train */

@@ -15,6 +15,19 @@
 
 #define BT_ARRAY_LEN(a) (sizeof(a) / sizeof(a)[0])
 
+/* Sanitizers make every loop and every start of a program several times slower: tests with hundreds of them do fewer,
+ * and say so. */
+#if defined __SANITIZE_ADDRESS__
+#define TEST_IS_SLOW 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define TEST_IS_SLOW 1
+#endif
+#endif
+#ifndef TEST_IS_SLOW
+#define TEST_IS_SLOW 0
+#endif
+
 /* A fresh empty folder under $TMPDIR; the caller gives it to test_remove_dir. */
 char *test_make_dir(void);
 void test_remove_dir(char *path);
