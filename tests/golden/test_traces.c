@@ -282,7 +282,7 @@ static void run_stories(const struct bt_compute *compute)
     compare_means(&t, losses);
     if (!TEST_IS_SLOW)
         close_to("final validation", t.config.max_steps, validation(&params, weights, valid, seq, 1.0f, compute),
-             golden_number(t.info, "valid_loss_after"), 0.02);
+                 golden_number(t.info, "valid_loss_after"), 0.02);
 
     bt_trainer_destroy(trainer);
     bt_rows_close(valid);
