@@ -147,6 +147,7 @@ enum bt_err bt_gguf_put_keys(const struct bt_gguf_job *job, struct bt_gguf_out *
     const enum bt_err err = check_sizes(job->model->source->config, diag);
     if (err)
         return err;
+    bt_gguf_put_checksum(out);
     put_general(job, out);
     put_sizes(job, out);
     put_rope(job, out);

@@ -7,6 +7,7 @@
 #include "export/hf_parts.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "train/checksums.h"
 
 /* What the forms with a quantization_config compute: ternary weights and int8 activations, both or not at all. */
 static enum bt_err check_quantisation(const struct bt_hf_job *job, struct bt_diag *diag)
@@ -100,7 +101,7 @@ static enum bt_err write_weights(const struct bt_hf_job *job, const char *folder
     char *path = bt_path_join(folder, "model.safetensors");
     enum bt_err err = path ? bt_hf_tensors_make(job, &tensors, diag) : bt_fail_nomem(diag);
     if (!err)
-        err = bt_safetensors_write(path, tensors.list, tensors.count, NULL, diag);
+        err = bt_safetensors_write_sealed(path, tensors.list, tensors.count, diag);
     report->full = tensors.full;
     report->ternary = job->model->source->params.count - tensors.full;
     bt_hf_tensors_finish(&tensors);
@@ -139,6 +140,8 @@ enum bt_err bt_export_hf(const struct bt_export_model *model, const struct bt_hf
         err = write_config(&job, path, diag);
     if (!err)
         err = bt_model_copy_companions(model->source->path, path, diag);
+    if (!err)
+        err = bt_checksums_write(path, diag);
     if (!err)
         err = write_weights(&job, path, report, diag);
     if (!err)

@@ -7,12 +7,17 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/gguf_seal.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a big-endian machine would need byte swaps");
 
 #define LENGTH_MAX       ((uint64_t)1 << 30) /* of strings and arrays: llama.cpp's limit */
 #define PAIR_BYTES_MIN   14                  /* a key of one byte, a kind, a value of one byte */
 #define TENSOR_BYTES_MIN 33                  /* a name of one byte, one dimension, type, offset */
+
+/* Behind version and counts: the length of the name, the name, the kind u64. */
+#define SEAL_LEAD "\x11\0\0\0\0\0\0\0" BT_SEAL_NAME "\x0a\0\0\0"
+const struct bt_seal bt_gguf_seal = {24, SEAL_LEAD, sizeof SEAL_LEAD - 1, 8, sizeof(uint64_t), 0};
 
 struct bt_gguf {
     struct bt_map map; /* size 0 when the bytes are the caller's */
@@ -421,7 +426,9 @@ static enum bt_err parse(struct bt_gguf *file, const unsigned char *data, size_t
     size_t tensors, pairs;
     if (size < 4 || memcmp(data, "GGUF", 4) != 0)
         return bt_fail(diag, BT_EINPUT, "%s: byte 0: a GGUF file begins with \"GGUF\"", file->path);
-    enum bt_err err = take_u32(&in, "the version", &version, diag);
+    enum bt_err err = bt_seal_check(&bt_gguf_seal, data, size, file->path, diag);
+    if (!err)
+        err = take_u32(&in, "the version", &version, diag);
     if (err)
         return err;
     if (version != 2 && version != 3) /* they differ in nothing that a little-endian file shows */

@@ -63,7 +63,8 @@ struct bt_gguf_tensor {
 };
 
 struct bt_gguf;
-/* BT_EINPUT naming the file, the byte or the tensor. Types that are not of gguf_types.h are refused by number. */
+/* BT_EINPUT naming the file, the byte or the tensor. Types that are not of gguf_types.h are refused by number. A file
+ * with a checksum (io/seal.h) must be what it was written as; one without is read as it is. */
 enum bt_err bt_gguf_open(const char *path, struct bt_gguf **ret_file, struct bt_diag *diag);
 /* From memory that the caller keeps; `what` names it in errors. */
 enum bt_err bt_gguf_parse(const void *data, size_t size, const char *what, struct bt_gguf **ret_file,
@@ -105,6 +106,8 @@ struct bt_gguf_text bt_gguf_next_text(const unsigned char **at);
 struct bt_gguf_out;
 /* path is taken as it is: give a temporary name. */
 enum bt_err bt_gguf_out_open(const char *path, struct bt_gguf_out **ret_out, struct bt_diag *diag);
+/* The checksum of all that will be written; before every pair, or not at all. */
+void bt_gguf_put_checksum(struct bt_gguf_out *out);
 void bt_gguf_put_u32(struct bt_gguf_out *out, const char *key, uint32_t value);
 void bt_gguf_put_f32(struct bt_gguf_out *out, const char *key, float value);
 void bt_gguf_put_f64(struct bt_gguf_out *out, const char *key, double value);
@@ -120,7 +123,7 @@ void bt_gguf_put_tensor(struct bt_gguf_out *out, const char *name, const struct 
                         uint64_t rows);
 /* The next bytes of the tensors' data, never past the end of one tensor; its padding comes by itself. */
 void bt_gguf_put_data(struct bt_gguf_out *out, const void *data, size_t size);
-/* Writes the counts, syncs, closes and frees. *ret_bytes: of the whole file. */
+/* Writes the checksum, syncs, closes and frees. *ret_bytes: of the whole file. */
 enum bt_err bt_gguf_out_close(struct bt_gguf_out *out, uint64_t *ret_bytes, struct bt_diag *diag);
 void bt_gguf_out_abandon(struct bt_gguf_out *out); /* takes NULL; the file stays as it is */
 

@@ -1,33 +1,52 @@
-/* Writing a GGUF file in one pass; only the two counts in its head are put in afterwards. */
+/* Writing a GGUF file in one pass. Its head waits in memory until it is whole, because it begins with two counts; only
+ * the checksum of all is put in afterwards. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/gguf.h"
+#include "io/gguf_seal.h"
 
 struct bt_gguf_out {
     struct bt_out *file;
     enum bt_err err; /* sticky, with its sentence */
     struct bt_diag diag;
-    uint64_t position; /* bytes written */
+    uint64_t position; /* bytes given so far */
+    unsigned char *head;
+    size_t head_capacity;
     uint64_t pairs;
     uint64_t elements; /* of the array that is being written: how many are to come */
     uint64_t offset;   /* of the next tensor, in the data */
     uint64_t *ends;    /* (tensors) where each one's bytes end, in the data, without padding */
     size_t tensors, capacity;
-    bool in_data;
+    bool in_data, sealed;
     uint64_t data_start;
     size_t current; /* the tensor whose bytes are being written */
 };
 
 #define COUNTS_AT 8 /* where the head has them */
 
+static enum bt_err put_in_head(struct bt_gguf_out *out, const void *data, size_t size)
+{
+    if (size > out->head_capacity - out->position) {
+        const size_t capacity = 2 * out->head_capacity + size + 4096;
+        unsigned char *larger = bt_realloc(out->head, capacity, 1);
+        if (!larger)
+            return bt_fail_nomem(&out->diag);
+        out->head = larger;
+        out->head_capacity = capacity;
+    }
+    if (size)
+        memcpy(out->head + out->position, data, size);
+    return BT_OK;
+}
+
 static void put(struct bt_gguf_out *out, const void *data, size_t size)
 {
     if (out->err)
         return;
-    out->err = bt_out_write(out->file, data, size, &out->diag);
+    out->err = out->in_data ? bt_out_write(out->file, data, size, &out->diag) : put_in_head(out, data, size);
     out->position += size;
 }
 
@@ -78,10 +97,18 @@ enum bt_err bt_gguf_out_open(const char *path, struct bt_gguf_out **ret_out, str
     }
     put(out, "GGUF", 4);
     put_u32(out, 3);
-    put_u64(out, 0); /* the counts, patched by closing */
+    put_u64(out, 0); /* the counts, when they are known */
     put_u64(out, 0);
     *ret_out = out;
     return BT_OK;
+}
+
+void bt_gguf_put_checksum(struct bt_gguf_out *out)
+{
+    assert(out->pairs == 0);
+    put_key(out, BT_SEAL_NAME, BT_GGUF_U64);
+    put_u64(out, 0); /* patched by closing */
+    out->sealed = true;
 }
 
 void bt_gguf_put_u32(struct bt_gguf_out *out, const char *key, uint32_t value)
@@ -201,7 +228,12 @@ void bt_gguf_put_tensor(struct bt_gguf_out *out, const char *name, const struct 
 
 static void begin_data(struct bt_gguf_out *out)
 {
+    const uint64_t counts[] = {out->tensors, out->pairs};
     put_zeros(out, padding(out->position));
+    if (out->err)
+        return;
+    memcpy(out->head + COUNTS_AT, counts, sizeof counts);
+    out->err = bt_out_write(out->file, out->head, (size_t)out->position, &out->diag);
     out->data_start = out->position;
     out->in_data = true;
 }
@@ -212,6 +244,8 @@ void bt_gguf_put_data(struct bt_gguf_out *out, const void *data, size_t size)
         return;
     if (!out->in_data)
         begin_data(out);
+    if (out->err)
+        return;
     assert(out->current < out->tensors && size <= out->ends[out->current] - (out->position - out->data_start));
     put(out, data, size);
     if (out->position - out->data_start == out->ends[out->current]) {
@@ -220,18 +254,28 @@ void bt_gguf_put_data(struct bt_gguf_out *out, const void *data, size_t size)
     }
 }
 
-static void patch_counts(struct bt_gguf_out *out)
+static void patch_checksum(struct bt_gguf_out *out)
 {
-    const uint64_t counts[] = {out->tensors, out->pairs};
-    if (!out->err)
-        out->err = bt_out_patch(out->file, COUNTS_AT, counts, sizeof counts, &out->diag);
+    const struct bt_seal *seal = &bt_gguf_seal;
+    unsigned char value[BT_SEAL_WIDTH];
+    if (out->err || !out->sealed)
+        return;
+    bt_seal_value(seal, bt_out_hash(out->file), value);
+    out->err = bt_out_patch(out->file, seal->at + seal->lead_size, value, seal->width, &out->diag);
+}
+
+static void free_all(struct bt_gguf_out *out)
+{
+    bt_free(out->head);
+    bt_free(out->ends);
+    bt_free(out);
 }
 
 enum bt_err bt_gguf_out_close(struct bt_gguf_out *out, uint64_t *ret_bytes, struct bt_diag *diag)
 {
     if (!out->err && !out->in_data)
         begin_data(out);
-    patch_counts(out);
+    patch_checksum(out);
     if (out->err) {
         const enum bt_err err = bt_fail(diag, out->err, "%s", out->diag.text);
         bt_gguf_out_abandon(out);
@@ -242,8 +286,7 @@ enum bt_err bt_gguf_out_close(struct bt_gguf_out *out, uint64_t *ret_bytes, stru
     const enum bt_err err = bt_out_close(out->file, diag);
     if (!err && ret_bytes)
         *ret_bytes = bytes;
-    bt_free(out->ends);
-    bt_free(out);
+    free_all(out);
     return err;
 }
 
@@ -252,6 +295,5 @@ void bt_gguf_out_abandon(struct bt_gguf_out *out)
     if (!out)
         return;
     bt_out_abandon(out->file);
-    bt_free(out->ends);
-    bt_free(out);
+    free_all(out);
 }

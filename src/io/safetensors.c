@@ -11,6 +11,11 @@
 /* The format is little-endian, and views are handed out as they lie in the file. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a big-endian machine would need byte swaps");
 
+/* Behind the length of the header. */
+#define SEAL_BEFORE "{\"" BT_TENSOR_METADATA "\":{\""
+#define SEAL_LEAD   SEAL_BEFORE BT_SEAL_NAME "\":\""
+const struct bt_seal bt_safetensors_seal = {8, SEAL_LEAD, sizeof SEAL_LEAD - 1, sizeof SEAL_BEFORE - 1, 16, '0'};
+
 /* A tensor of the header, with the offsets it claims. */
 struct entry {
     struct bt_tensor_view view;
@@ -223,6 +228,9 @@ static enum bt_err parse(struct bt_safetensors *file, const unsigned char *bytes
                        "%s: the file has %zu bytes; a safetensors file begins with 8 bytes of "
                        "header length",
                        file->path, size);
+    const enum bt_err broken = bt_seal_check(&bt_safetensors_seal, bytes, size, file->path, diag);
+    if (broken)
+        return broken;
     memcpy(&header_size, bytes, sizeof header_size);
     bytes += sizeof header_size;
     size -= sizeof header_size;

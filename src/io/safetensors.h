@@ -52,6 +52,7 @@ struct bt_tensor_view { /* bytes borrowed from the mapped file; not necessarily 
 
 /* One file, or a folder's model.safetensors, or its model.safetensors.index.json with all shards. */
 struct bt_safetensors;
+/* A file with a checksum (io/seal.h) must be what it was written as; one without is read as it is. */
 enum bt_err bt_safetensors_open(const char *path, struct bt_safetensors **ret_file, struct bt_diag *diag);
 enum bt_err bt_safetensors_open_model(const char *folder, struct bt_safetensors **ret_file, struct bt_diag *diag);
 /* From memory that the caller keeps; `what` names it in errors. */
@@ -79,5 +80,8 @@ struct bt_tensor_source {
  * give a temporary name or folder. ret_hash (may be NULL): XXH3-64 of the file. */
 enum bt_err bt_safetensors_write(const char *path, const struct bt_tensor_source *tensors, size_t count,
                                  uint64_t *ret_hash, struct bt_diag *diag);
+/* The same with a checksum of the file in its metadata. */
+enum bt_err bt_safetensors_write_sealed(const char *path, const struct bt_tensor_source *tensors, size_t count,
+                                        struct bt_diag *diag);
 
 #endif

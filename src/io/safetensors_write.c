@@ -72,9 +72,17 @@ static char *pad(char *text, uint64_t *ret_size)
     return padded;
 }
 
-static enum bt_err make_header(struct plan *plan, size_t count, struct bt_diag *diag)
+/* sealed: the checksum comes first, so that it lies in a fixed place. */
+static json_t *begin_header(bool sealed)
 {
-    json_t *header = json_pack("{s:{s:s}}", BT_TENSOR_METADATA, "format", "pt");
+    if (!sealed)
+        return json_pack("{s:{s:s}}", BT_TENSOR_METADATA, "format", "pt");
+    return json_pack("{s:{s:s, s:s}}", BT_TENSOR_METADATA, BT_SEAL_NAME, "0000000000000000", "format", "pt");
+}
+
+static enum bt_err make_header(struct plan *plan, size_t count, bool sealed, struct bt_diag *diag)
+{
+    json_t *header = begin_header(sealed);
     enum bt_err err = header ? BT_OK : bt_fail_nomem(diag);
     for (size_t i = 0; i < count && !err; i++)
         err = add_tensor(header, plan->order[i], &plan->data_size, diag);
@@ -93,7 +101,7 @@ static void plan_finish(struct plan *plan)
     bt_free(plan->order);
 }
 
-static enum bt_err plan_init(struct plan *plan, const struct bt_tensor_source *tensors, size_t count,
+static enum bt_err plan_init(struct plan *plan, const struct bt_tensor_source *tensors, size_t count, bool sealed,
                              struct bt_diag *diag)
 {
     *plan = (struct plan){.order = bt_zalloc(count, sizeof plan->order[0])};
@@ -102,7 +110,7 @@ static enum bt_err plan_init(struct plan *plan, const struct bt_tensor_source *t
     for (size_t i = 0; i < count; i++)
         plan->order[i] = &tensors[i];
     qsort(plan->order, count, sizeof plan->order[0], by_dtype_then_name);
-    const enum bt_err err = make_header(plan, count, diag);
+    const enum bt_err err = make_header(plan, count, sealed, diag);
     if (err)
         plan_finish(plan);
     return err;
@@ -125,19 +133,29 @@ static enum bt_err write_plan(struct bt_out *out, const struct plan *plan, size_
     return err;
 }
 
-enum bt_err bt_safetensors_write(const char *path, const struct bt_tensor_source *tensors, size_t count,
-                                 uint64_t *ret_hash, struct bt_diag *diag)
+static enum bt_err patch_checksum(struct bt_out *out, struct bt_diag *diag)
+{
+    const struct bt_seal *seal = &bt_safetensors_seal;
+    unsigned char value[BT_SEAL_WIDTH];
+    bt_seal_value(seal, bt_out_hash(out), value);
+    return bt_out_patch(out, seal->at + seal->lead_size, value, seal->width, diag);
+}
+
+static enum bt_err write_file(const char *path, const struct bt_tensor_source *tensors, size_t count, bool sealed,
+                              uint64_t *ret_hash, struct bt_diag *diag)
 {
     struct plan plan;
     struct bt_out *out = NULL;
     uint64_t hash = 0;
-    enum bt_err err = plan_init(&plan, tensors, count, diag);
+    enum bt_err err = plan_init(&plan, tensors, count, sealed, diag);
     if (err)
         return err;
     err = bt_out_open(path, &out, diag);
     if (err)
         goto done;
     err = write_plan(out, &plan, count, diag);
+    if (!err && sealed)
+        err = patch_checksum(out, diag);
     if (err) {
         bt_out_abandon(out);
         goto done;
@@ -149,4 +167,16 @@ enum bt_err bt_safetensors_write(const char *path, const struct bt_tensor_source
 done:
     plan_finish(&plan);
     return err;
+}
+
+enum bt_err bt_safetensors_write(const char *path, const struct bt_tensor_source *tensors, size_t count,
+                                 uint64_t *ret_hash, struct bt_diag *diag)
+{
+    return write_file(path, tensors, count, false, ret_hash, diag);
+}
+
+enum bt_err bt_safetensors_write_sealed(const char *path, const struct bt_tensor_source *tensors, size_t count,
+                                        struct bt_diag *diag)
+{
+    return write_file(path, tensors, count, true, NULL, diag);
 }

@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/seal.h"
 
 #define BT_TENSOR_HEADER_MAX ((uint64_t)100000000) /* the limit of the safetensors crate */
 #define BT_TENSOR_METADATA   "__metadata__"        /* the one key of a header that is no tensor */
@@ -19,6 +20,9 @@ struct bt_safetensors {
     struct bt_safetensors **parts;
     size_t part_count;
 };
+
+/* How such a file holds its checksum: as 16 digits, the first entry of its metadata. */
+extern const struct bt_seal bt_safetensors_seal;
 
 bool bt_dtype_from_name(const char *name, enum bt_dtype *ret_dtype);
 /* Returns NULL, or what is wrong with the shape. */

@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
+#include "train/checksums.h"
 #include "train/model_parts.h"
 #include "train/model_tensors.h"
 
@@ -215,7 +216,9 @@ static enum bt_err load_folder(struct bt_loaded_model *model, const char *config
 {
     struct bt_safetensors *file = NULL;
     bool keep_file = false;
-    enum bt_err err = bt_hf_config_read(config_path, &model->config, diag);
+    enum bt_err err = bt_checksums_check(model->path, diag);
+    if (!err)
+        err = bt_hf_config_read(config_path, &model->config, diag);
     if (err)
         return err;
     if ((err = bt_safetensors_open_model(model->path, &file, diag)))

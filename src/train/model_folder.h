@@ -26,8 +26,8 @@ struct bt_loaded_model {
 
 /* Reads config.json and the tensors (F32, F16 or BF16, or packed ternary codes; train/model_tensors.h has the forms).
  * BT_EINPUT naming file and tensor: missing, unknown or misshapen tensors, bytes that are no codes, a tied model with a
- * different lm_head.weight. `path` may also be a checkpoint folder, or a GGUF
- * file as bitnet-export writes them.
+ * different lm_head.weight; or a file that is not the one of its checksum, where there is one. `path` may also be a
+ * checkpoint folder, or a GGUF file as bitnet-export writes them.
  *
  * Packed layers become the master weights of bt_ternary_masters: quantised, they give the file's codes and scale again,
  * so the model computes at lambda 1 what the file says, and training goes on from there. */

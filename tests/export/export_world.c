@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "train/checksums.h"
 
 #define SIZES                                                                                                          \
     "\"vocab_size\": 37, \"hidden_size\": 16, \"intermediate_size\": 24, \"num_hidden_layers\": 2,"                    \
@@ -257,6 +258,7 @@ void export_world_edit_config(const char *folder, const char *from, const char *
     memcpy(edited + before, to, inserted);
     memcpy(edited + before + inserted, rest, size - before - inserted + 1);
     test_write_file(path, edited, size);
+    unlink(test_format("%s/" BT_CHECKSUMS_FILE, folder)); /* changed on purpose */
     free(edited);
     free(text);
 }

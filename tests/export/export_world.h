@@ -57,7 +57,8 @@ void tensor_list_add(struct tensor_list *tensors, const char *name, enum bt_dtyp
                      uint64_t cols, const void *data);
 void tensor_list_rename(struct tensor_list *tensors, const char *from, const char *to);
 
-/* Replaces the first occurrence of `from` in the folder's config.json; fails the test when there is none. */
+/* Replaces the first occurrence of `from` in the folder's config.json, and takes the list of checksums away; fails the
+ * test when there is none. */
 void export_world_edit_config(const char *folder, const char *from, const char *to);
 
 #endif
