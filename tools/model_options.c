@@ -9,23 +9,10 @@
 #include "config/train_config.h"
 #include "train/compute_choice.h"
 
-static enum bt_cfg_kernels kernels_of(const char *word)
-{
-    static const char *const words[] = {[BT_KERNELS_AUTO] = "auto",
-                                        [BT_KERNELS_PORTABLE] = "portable",
-                                        [BT_KERNELS_AVX2] = "avx2",
-                                        [BT_KERNELS_AVX512] = "avx512",
-                                        [BT_KERNELS_ONEDNN] = "onednn"};
-    for (size_t i = 0; word && i < sizeof words / sizeof *words; i++)
-        if (!strcmp(words[i], word))
-            return (enum bt_cfg_kernels)i;
-    return BT_KERNELS_AUTO;
-}
-
 enum bt_err bt_model_options_begin(const struct bt_model_options_given *given, struct bt_compute *compute,
                                    struct bt_diag *diag)
 {
-    const struct bt_train_config config = {.compute.kernels = kernels_of(given->kernels)};
+    const struct bt_train_config config = {.compute.kernels = bt_kernels_by_name(given->kernels)};
     const enum bt_err err = bt_check_threads(given->threads, diag);
     if (err)
         return err;

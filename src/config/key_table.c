@@ -88,6 +88,14 @@ enum bt_stage_id bt_stage_by_name(const char *name)
     return stage;
 }
 
+enum bt_cfg_kernels bt_kernels_by_name(const char *name)
+{
+    for (int i = 0; name && kernels_names[i]; i++)
+        if (!strcmp(name, kernels_names[i]))
+            return (enum bt_cfg_kernels)i;
+    return BT_KERNELS_AUTO;
+}
+
 #define AT(field) offsetof(struct bt_cfg_source, field)
 static const struct bt_key source_keys[] = {
     STRING("path", AT(path), NULL, BT_KEY_REQUIRED),

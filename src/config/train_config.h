@@ -25,6 +25,7 @@ enum bt_cfg_matmul { BT_MATMUL_AUTO, BT_MATMUL_FLOAT32, BT_MATMUL_INT8 };
 enum bt_cfg_gradient { BT_GRADIENT_AUTO, BT_GRADIENT_FLOAT32, BT_GRADIENT_INT16 };
 enum bt_cfg_optimizer_type { BT_OPTIMIZER_ADAMW, BT_OPTIMIZER_MUON };
 enum bt_cfg_kernels { BT_KERNELS_AUTO, BT_KERNELS_PORTABLE, BT_KERNELS_AVX2, BT_KERNELS_AVX512, BT_KERNELS_ONEDNN };
+enum bt_cfg_kernels bt_kernels_by_name(const char *name); /* BT_KERNELS_AUTO: NULL, or no such word */
 
 #define BT_THREADS_MAX   4096 /* of compute.threads */
 #define BT_CACHE_TOP_MAX 1024 /* of teacher.cache_top_k */

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -139,6 +141,22 @@ enum bt_err bt_file_hash(const char *path, uint64_t *ret_hash, uint64_t *ret_siz
     err = hash_descriptor(fd, path, ret_hash, ret_size, diag);
     close(fd);
     return err;
+}
+
+enum bt_err bt_file_hash_in(const char *folder, const char *name, uint64_t *ret_hash, uint64_t *ret_size,
+                            struct bt_diag *diag)
+{
+    char *path = bt_path_join(folder, name);
+    const enum bt_err err = path ? bt_file_hash(path, ret_hash, ret_size, diag) : bt_fail_nomem(diag);
+    bt_free(path);
+    return err;
+}
+
+struct bt_hash_text bt_hash_text(uint64_t hash)
+{
+    struct bt_hash_text t;
+    snprintf(t.text, sizeof t.text, "%016" PRIx64, hash);
+    return t;
 }
 
 bool bt_file_exists(const char *path)

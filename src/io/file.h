@@ -53,6 +53,13 @@ bool bt_dir_exists(const char *path);
 bool bt_file_is_older(const char *path, int64_t seconds); /* last written before that; false when it is gone */
 enum bt_err bt_file_read(const char *path, char **ret_text, size_t *ret_size, struct bt_diag *diag); /* NUL added */
 enum bt_err bt_file_hash(const char *path, uint64_t *ret_hash, uint64_t *ret_size, struct bt_diag *diag); /* XXH3-64 */
+enum bt_err bt_file_hash_in(const char *folder, const char *name, uint64_t *ret_hash, uint64_t *ret_size,
+                            struct bt_diag *diag);
+/* A hash as files and messages show it: 16 hexadecimal digits. */
+struct bt_hash_text {
+    char text[17];
+};
+struct bt_hash_text bt_hash_text(uint64_t hash);
 /* Bytes that may still be written there; for a path to come, those of its nearest parent. */
 enum bt_err bt_disk_free(const char *path, uint64_t *ret_bytes, struct bt_diag *diag);
 /* Names in a folder, sorted by bytes, without "." and ".."; free with bt_names_free. */

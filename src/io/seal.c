@@ -1,23 +1,21 @@
 #include "io/seal.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #define XXH_STATIC_LINKING_ONLY /* the hash state by value */
 #include <xxhash.h>
 
+#include "io/file.h"
+
 #define NAME_SIZE (sizeof BT_SEAL_NAME - 1)
 
 void bt_seal_value(const struct bt_seal *seal, uint64_t hash, unsigned char value[BT_SEAL_WIDTH])
 {
-    char digits[BT_SEAL_WIDTH + 1];
-    snprintf(digits, sizeof digits, "%016" PRIx64, hash);
     if (seal->width == sizeof hash)
         memcpy(value, &hash, sizeof hash);
     else
-        memcpy(value, digits, BT_SEAL_WIDTH);
+        memcpy(value, bt_hash_text(hash).text, BT_SEAL_WIDTH);
 }
 
 static uint64_t hash_around(const struct bt_seal *seal, const unsigned char *data, size_t size)

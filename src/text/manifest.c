@@ -1,7 +1,6 @@
 #include "text/manifest.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +34,7 @@ static const char *name_of(const char *path)
 
 static json_t *hash_value(uint64_t hash)
 {
-    char text[17];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
-    return json_string(text);
+    return json_string(bt_hash_text(hash).text);
 }
 
 static json_t *id_value(int32_t id)

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,34 +11,14 @@
 #define LIST_NAME "cache.json"
 #define KIND      "token cache"
 
-struct hash_text {
-    char text[17];
-};
-
-static struct hash_text hash_text(uint64_t hash)
-{
-    struct hash_text t;
-    snprintf(t.text, sizeof t.text, "%016" PRIx64, hash);
-    return t;
-}
-
-static enum bt_err hash_file(const char *folder, const char *name, uint64_t *ret_hash, uint64_t *ret_size,
-                             struct bt_diag *diag)
-{
-    char *path = bt_path_join(folder, name);
-    const enum bt_err err = path ? bt_file_hash(path, ret_hash, ret_size, diag) : bt_fail_nomem(diag);
-    bt_free(path);
-    return err;
-}
-
 static enum bt_err add_file(json_t *files, const char *folder, const char *name, struct bt_diag *diag)
 {
     uint64_t hash, size;
-    const enum bt_err err = hash_file(folder, name, &hash, &size, diag);
+    const enum bt_err err = bt_file_hash_in(folder, name, &hash, &size, diag);
     if (err)
         return err;
     json_t *entry =
-        json_pack("{s:s, s:I, s:s}", "file", name, "bytes", (json_int_t)size, "xxh3_64", hash_text(hash).text);
+        json_pack("{s:s, s:I, s:s}", "file", name, "bytes", (json_int_t)size, "xxh3_64", bt_hash_text(hash).text);
     return entry && !json_array_append_new(files, entry) ? BT_OK : bt_fail_nomem(diag);
 }
 
@@ -77,14 +56,14 @@ static enum bt_err check_file(const char *folder, const json_t *entry, struct bt
     const json_int_t bytes = json_integer_value(json_object_get(entry, "bytes"));
     if (!name || !*name || strchr(name, '/') || !listed)
         return bt_fail(diag, BT_EINPUT, "%s/" LIST_NAME ": a file without name or hash", folder);
-    const enum bt_err err = hash_file(folder, name, &hash, &size, diag);
+    const enum bt_err err = bt_file_hash_in(folder, name, &hash, &size, diag);
     if (err)
         return err;
     if (bytes < 0 || size != (uint64_t)bytes)
         return bt_fail(diag, BT_EINPUT, "%s/%s has %" PRIu64 " bytes, expected %lld", folder, name, size,
                        (long long)bytes);
-    if (strcmp(hash_text(hash).text, listed) != 0)
-        return bt_fail(diag, BT_EINPUT, "%s/%s has the XXH3-64 %s, expected %s", folder, name, hash_text(hash).text,
+    if (strcmp(bt_hash_text(hash).text, listed) != 0)
+        return bt_fail(diag, BT_EINPUT, "%s/%s has the XXH3-64 %s, expected %s", folder, name, bt_hash_text(hash).text,
                        listed);
     return BT_OK;
 }

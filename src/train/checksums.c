@@ -1,26 +1,10 @@
 #include "train/checksums.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/json.h"
-
-struct digits {
-    char text[17];
-};
-
-static enum bt_err hash_file(const char *folder, const char *name, struct digits *ret_digits, struct bt_diag *diag)
-{
-    uint64_t hash = 0;
-    char *path = bt_path_join(folder, name);
-    const enum bt_err err = path ? bt_file_hash(path, &hash, NULL, diag) : bt_fail_nomem(diag);
-    snprintf(ret_digits->text, sizeof ret_digits->text, "%016" PRIx64, hash);
-    bt_free(path);
-    return err;
-}
 
 static enum bt_err add_files(json_t *list, const char *folder, struct bt_diag *diag)
 {
@@ -28,9 +12,9 @@ static enum bt_err add_files(json_t *list, const char *folder, struct bt_diag *d
     size_t count = 0;
     enum bt_err err = bt_dir_list(folder, &names, &count, diag);
     for (size_t i = 0; i < count && !err; i++) {
-        struct digits digits;
-        err = hash_file(folder, names[i], &digits, diag);
-        if (!err && json_object_set_new(list, names[i], json_string(digits.text)))
+        uint64_t hash = 0;
+        err = bt_file_hash_in(folder, names[i], &hash, NULL, diag);
+        if (!err && json_object_set_new(list, names[i], json_string(bt_hash_text(hash).text)))
             err = bt_fail_nomem(diag);
     }
     bt_names_free(names, count);
@@ -52,19 +36,21 @@ enum bt_err bt_checksums_write(const char *folder, struct bt_diag *diag)
 static enum bt_err check_file(const char *folder, const char *list, const char *name, const char *expected,
                               struct bt_diag *diag)
 {
-    struct digits digits;
-    if (!expected || strlen(expected) != sizeof digits.text - 1 || strchr(name, '/'))
+    struct bt_hash_text found;
+    uint64_t hash = 0;
+    if (!expected || strlen(expected) != sizeof found.text - 1 || strchr(name, '/'))
         return bt_fail(diag, BT_EINPUT,
                        "%s: \"%.200s\": the name of a file in the same folder and its XXH3-64 in 16 digits were "
                        "expected",
                        list, name);
-    const enum bt_err err = hash_file(folder, name, &digits, diag);
-    if (err || !strcmp(digits.text, expected))
+    const enum bt_err err = bt_file_hash_in(folder, name, &hash, NULL, diag);
+    found = bt_hash_text(hash);
+    if (err || !strcmp(found.text, expected))
         return err;
     return bt_fail(diag, BT_EINPUT,
                    "%s/%.200s: the file is damaged or was changed: its XXH3-64 is %s and not %s, as " BT_CHECKSUMS_FILE
                    " says; after a change on purpose, delete its line there",
-                   folder, name, digits.text, expected);
+                   folder, name, found.text, expected);
 }
 
 enum bt_err bt_checksums_check(const char *folder, struct bt_diag *diag)
